@@ -1,0 +1,100 @@
+"""Opens database files: the only caller of apsw.Connection, and the only list of pragmas.
+
+Two copies of SQLite in one process do not see each other's POSIX locks (sqlite.org/howtocorrupt.html, 2.2-2.3),
+so the copy inside apsw is the only one that ever opens a file of ours, and nothing else opens, reads or closes a
+live database file, its -wal or its -shm: closing one drops every lock that this process holds on it.
+"""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+VERSION_MIN: Final = (3, 51, 3)
+"""Before 3.51.3 a WAL reset could corrupt the file (present since 3.7.0)."""
+
+DIRECTORY_APPLICATION_ID: Final = 0x526B4479
+SHARD_APPLICATION_ID: Final = 0x526B5368
+BUSY_TIMEOUT_MS: Final = 5_000
+"""How long one process waits for another's lock (the command line beside a running server)."""
+
+WAL_PAGES_MAX: Final = 1_000
+"""A commit that leaves the log longer than this (4 MB) moves it into the database."""
+
+PRAGMAS: Final = {
+    # Readers go on while the writer commits.
+    "journal_mode": "WAL",
+    # NORMAL syncs only at checkpoints: a power cut then takes acknowledged rows with it.
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "busy_timeout": str(BUSY_TIMEOUT_MS),
+    # A crafted schema may not call functions with side effects.
+    "trusted_schema": "OFF",
+    # A damaged page is reported when it is read, not when it has done harm.
+    "cell_size_check": "ON",
+    "wal_autocheckpoint": str(WAL_PAGES_MAX),
+    # The log gives its disk space back after a burst.
+    "journal_size_limit": str(16 * 1024 * 1024),
+    "temp_store": "MEMORY",
+}
+
+
+class OldSQLiteError(RuntimeError):
+    """The SQLite inside apsw has known faults that lose data."""
+
+
+def refuse_old_sqlite() -> None:
+    """Raise OldSQLiteError below VERSION_MIN; called once at start-up."""
+    version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+    if version < VERSION_MIN:
+        wanted = ".".join(map(str, VERSION_MIN))
+        raise OldSQLiteError(
+            f"SQLite {apsw.sqlite_lib_version()} can corrupt databases in WAL mode; {wanted} or newer is needed. "
+            "Run: pip install --upgrade apsw"
+        )
+
+
+def connect(path: Path, *, cache_kib: int = 2_000, read_only: bool = False) -> apsw.Connection:
+    """Open an existing database file with every pragma set.
+
+    A `read_only` connection refuses to write by pragma, not by open mode: in WAL mode a reader must be able to
+    write the shared-memory file. Raises apsw.CantOpenError when the file is missing, apsw.NotADBError when it
+    is something else.
+    """
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        # Plans never depend on bound values: what EXPLAIN shows in a test is what runs, and no statement is prepared
+        # again because its values changed, which took 6 of the 10 microseconds of a permission check.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        for name, value in PRAGMAS.items():
+            connection.pragma(name, value)
+        connection.pragma("cache_size", -cache_kib)
+        if read_only:
+            connection.pragma("query_only", "ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def create(path: Path, application_id: int) -> apsw.Connection:
+    """Make a new database file in WAL mode and open it; raises FileExistsError when the file is there."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        # Both must stand before the first page is written.
+        connection.pragma("auto_vacuum", "INCREMENTAL")
+        connection.pragma("application_id", application_id)
+    finally:
+        connection.close()
+    return connect(path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names inside a folder durable (after a file was created in it or renamed into it)."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,208 @@
+"""How SQLite finds what a shard is asked for: by an index that fits, never by reading a table or sorting it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+import sqlite
+from migrations import engine
+
+_SLOW = re.compile(r"\bSCAN (?!\w+ VIRTUAL TABLE INDEX \d+:\S*M)|USE TEMP B-TREE")
+"""Reading a whole table or index, or sorting; a full-text MATCH is called a scan and is none."""
+
+QUERIES: dict[str, tuple[str, str]] = {
+    "newest page of a channel": (
+        "SELECT id, content FROM messages WHERE channel_id = ? AND is_deleted = 0 ORDER BY id DESC LIMIT ?",
+        "idx_messages_channel_id (channel_id=?)",
+    ),
+    "page before a message": (
+        "SELECT id, content FROM messages WHERE channel_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        "idx_messages_channel_id (channel_id=? AND id<?)",
+    ),
+    "page after a message": (
+        "SELECT id, content FROM messages WHERE channel_id = ? AND id > ? ORDER BY id LIMIT ?",
+        "idx_messages_channel_id (channel_id=? AND id>?)",
+    ),
+    "page of a thread": (
+        "SELECT id, content FROM messages WHERE thread_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        "idx_messages_thread_id (thread_id=? AND id<?)",
+    ),
+    "page of a thread in its channel": (
+        "SELECT id FROM messages WHERE thread_id = ? AND +channel_id = ? AND id > ? ORDER BY id LIMIT ?",
+        "idx_messages_thread_id (thread_id=? AND id>?)",
+    ),
+    "unread count": (
+        "SELECT count(*) FROM messages WHERE channel_id = ? AND id > ?",
+        "idx_messages_channel_id (channel_id=? AND id>?)",
+    ),
+    "a user's messages": (
+        "SELECT id, content FROM messages WHERE user_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        "idx_messages_user_id (user_id=? AND id<?)",
+    ),
+    "pins of a channel": (
+        "SELECT id, content FROM messages WHERE channel_id = ? AND is_pinned = 1 ORDER BY id DESC LIMIT ?",
+        "idx_messages_pinned (channel_id=?)",
+    ),
+    "message of a nonce": (
+        "SELECT id FROM messages WHERE user_id = ? AND nonce = ?",
+        "idx_messages_user_id_nonce (user_id=? AND nonce=?)",
+    ),
+    "search": (
+        "SELECT m.id, m.content FROM messages_fts f JOIN messages m ON m.id = f.rowid "
+        "WHERE messages_fts MATCH ? AND f.rowid < ? AND m.channel_id IN (?, ?) ORDER BY f.rowid DESC LIMIT ?",
+        "m USING INTEGER PRIMARY KEY (rowid=?)",
+    ),
+    "channel by name": (
+        "SELECT id FROM channels WHERE name = ? COLLATE NOCASE",
+        "idx_channels_name (name=?)",
+    ),
+    "overwrites of a channel": (
+        "SELECT target_type, target_id, allow, deny FROM channel_overwrites WHERE channel_id = ?",
+        "PRIMARY KEY (channel_id=?)",
+    ),
+    "thread by title": (
+        "SELECT id FROM threads WHERE channel_id = ? AND title = ?",
+        "idx_threads_channel_id_title (channel_id=? AND title=?)",
+    ),
+    "last active threads of a channel": (
+        "SELECT id, title FROM threads WHERE channel_id = ? AND (last_message_at, id) < (?, ?) "
+        "ORDER BY last_message_at DESC, id DESC LIMIT ?",
+        "idx_threads_channel_id_last_message_at (channel_id=? AND last_message_at<?)",
+    ),
+    "threads to archive": (
+        "SELECT id FROM threads WHERE last_message_at < ? ORDER BY last_message_at, id LIMIT ?",
+        "idx_threads_last_message_at (last_message_at<?)",
+    ),
+    "roles of a member": (
+        "SELECT role_id FROM member_roles WHERE user_id = ?",
+        "PRIMARY KEY (user_id=?)",
+    ),
+    "members of a role": (
+        "SELECT user_id FROM member_roles WHERE role_id = ? AND user_id > ? ORDER BY user_id LIMIT ?",
+        "idx_member_roles_role_id (role_id=? AND user_id>?)",
+    ),
+    "page of members": (
+        "SELECT user_id, nickname FROM members WHERE left_at IS NULL AND user_id > ? ORDER BY user_id LIMIT ?",
+        "INTEGER PRIMARY KEY (rowid>?)",
+    ),
+    "mentions of a user": (
+        "SELECT message_id FROM message_mentions "
+        "WHERE target_type = 'user' AND target_id = ? AND message_id > ? ORDER BY message_id LIMIT ?",
+        "idx_message_mentions_target (target_type=? AND target_id=? AND message_id>?)",
+    ),
+    "reactions of a page": (
+        "SELECT message_id, emoji, user_id FROM reactions WHERE message_id IN (?, ?, ?)",
+        "PRIMARY KEY (message_id=?)",
+    ),
+    "reactions of a user": (
+        "SELECT message_id, emoji FROM reactions WHERE user_id = ? AND message_id > ? ORDER BY message_id LIMIT ?",
+        "idx_reactions_user_id (user_id=? AND message_id>?)",
+    ),
+    "attachments of a page": (
+        "SELECT message_id, id, filename FROM message_attachments WHERE message_id IN (?, ?, ?)",
+        "idx_message_attachments_message_id (message_id=?)",
+    ),
+    "uploads nobody attached": (
+        "SELECT id, object_key FROM message_attachments "
+        "WHERE state <> 'attached' AND created_at < ? ORDER BY created_at LIMIT ?",
+        "idx_message_attachments_unattached (created_at<?)",
+    ),
+    "events after a number": (
+        "SELECT seq, type, channel_id, message_id FROM events WHERE seq > ? ORDER BY seq LIMIT ?",
+        "INTEGER PRIMARY KEY (rowid>?)",
+    ),
+    "edit history of a message": (
+        "SELECT seq, type, payload FROM events WHERE message_id = ? AND type <> 'message.created' ORDER BY seq",
+        "idx_events_message_id (message_id=?)",
+    ),
+    "read markers of a user": (
+        "SELECT channel_id, thread_id, last_read_id FROM read_markers WHERE user_id = ?",
+        "PRIMARY KEY (user_id=?)",
+    ),
+    "open voice session": (
+        "SELECT id, started_at FROM voice_sessions WHERE channel_id = ? AND ended_at IS NULL",
+        "idx_voice_sessions_open (channel_id=?)",
+    ),
+    "past voice sessions": (
+        "SELECT id, started_at FROM voice_sessions WHERE channel_id = ? AND started_at < ? "
+        "ORDER BY started_at DESC LIMIT ?",
+        "idx_voice_sessions_channel_id (channel_id=? AND started_at<?)",
+    ),
+    "webhook of a token": (
+        "SELECT id, channel_id FROM webhooks WHERE token_hash = ?",
+        "idx_webhooks_token_hash (token_hash=?)",
+    ),
+    "segments from a message on": (
+        "SELECT id, object_key FROM segments "
+        "WHERE channel_id = ? AND state = 'active' AND last_id >= ? ORDER BY last_id LIMIT ?",
+        "idx_segments_channel_id (channel_id=? AND last_id>?)",
+    ),
+}
+"""What a shard is asked for often, and the access path that must answer it."""
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
+    """Make an empty shard."""
+    path: Path = tmp_path_factory.mktemp("plans") / "shard.db"
+    connection = sqlite.create(path, sqlite.SHARD_APPLICATION_ID)
+    engine.apply(connection, engine.load(engine.SHARD_FOLDER), now_ms=1)
+    yield connection
+    connection.close()
+
+
+def plan(shard: apsw.Connection, sql: str) -> list[str]:
+    """Return the steps by which SQLite would answer a query."""
+    # A cached EXPLAIN is not prepared again when the schema changes, because it never looks at the schema.
+    rows = shard.execute(f"EXPLAIN QUERY PLAN {sql}", (1,) * sql.count("?"), can_cache=False)
+    return [str(row[3]) for row in rows]
+
+
+def slow_steps(steps: list[str]) -> list[str]:
+    return [step for step in steps if _SLOW.search(step)]
+
+
+@pytest.mark.parametrize(("sql", "path"), QUERIES.values(), ids=QUERIES)
+def test_a_common_query_uses_its_index(shard: apsw.Connection, sql: str, path: str) -> None:
+    """A common query reads only what it returns, through the index made for it."""
+    steps = plan(shard, sql)
+    assert slow_steps(steps) == []
+    assert any(path in step for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM messages WHERE content = ?",
+        "SELECT id FROM messages WHERE channel_id = ? ORDER BY created_at",
+        "SELECT count(*) FROM messages",
+        "SELECT e.seq FROM events e JOIN channels c ON c.id = e.channel_id WHERE c.id = ?",
+        "SELECT DISTINCT content_type FROM messages WHERE channel_id = ?",
+        "SELECT rowid FROM messages_fts WHERE words = ?",
+    ],
+)
+def test_a_slow_query_is_noticed(shard: apsw.Connection, sql: str) -> None:
+    """Queries that read or sort a whole table are told from the others."""
+    assert slow_steps(plan(shard, sql)) != []
+
+
+def test_a_missing_index_is_noticed(shard: apsw.Connection) -> None:
+    """Without its index a channel's page is answered by walking the whole room, and its row of the table fails."""
+    sql, path = QUERIES["page before a message"]
+    assert any(path in step for step in plan(shard, sql))
+    shard.execute("BEGIN; DROP INDEX idx_messages_channel_id; DROP INDEX idx_messages_pinned")
+    try:
+        assert not any(path in step for step in plan(shard, sql))
+    finally:
+        shard.execute("ROLLBACK")
+
+
+def test_every_index_has_its_query(shard: apsw.Connection) -> None:
+    """No index is kept, and paid for at every write, without a query of this table that needs it."""
+    paths = {step for sql, _ in QUERIES.values() for step in plan(shard, sql)}
+    names = shard.execute("SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL").fetchall()
+    unused = {str(name) for (name,) in names if not any(f"INDEX {name} " in path for path in paths)}
+    assert unused == set()
