@@ -1,0 +1,303 @@
+"""Acts on accounts that span tables: each is one transaction, together with its line in the audit log.
+
+Failed logins are not audited: the log can never shrink, so strangers could fill the disk with it, and a line for
+known users only would take time that tells them from unknown ones.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import ids
+from directory import audit, capabilities, credentials, errors, global_bans, sessions, users
+from directory.capabilities import Capability
+from directory.credentials import Passwords
+from directory.database import Database, Writer
+from directory.directory import Directory
+from directory.origins import NOWHERE, Origin
+from directory.sessions import Session
+from directory.users import User
+
+# No letter or digit that looks like another: two guests never have confusable names by accident.
+GUEST_ALPHABET: Final = "abcdefghjkmpqtuxyz2346789"
+GUEST_CHARS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A user with a session just started; the token is told here once."""
+
+    user: User
+    token: str
+    session: Session
+
+
+async def register(
+    database: Database,
+    passwords: Passwords,
+    *,
+    username: str,
+    password: str,
+    email: str | None = None,
+    display_name: str | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> User:
+    """Make an account with a password.
+
+    Raises BadPasswordError, HashingBusyError and what users.create raises.
+    """
+    password_hash = await passwords.hash(password)
+    async with database.write() as writer:
+        return await _register(writer, username, password_hash, email, display_name, origin, now_ms)
+
+
+async def sign_up(
+    directory: Directory,
+    *,
+    username: str,
+    password: str,
+    email: str | None = None,
+    display_name: str | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> SignedIn:
+    """Make an account and start its first session; raises what `register` raises."""
+    password_hash = await directory.passwords.hash(password)
+    async with directory.database.write() as writer:
+        user = await _register(writer, username, password_hash, email, display_name, origin, now_ms)
+        return await _sign_in(writer, user.id, directory.session_ms, origin, now_ms)
+
+
+async def _register(
+    writer: Writer,
+    username: str,
+    password_hash: str,
+    email: str | None,
+    display_name: str | None,
+    origin: Origin,
+    now_ms: int,
+) -> User:
+    user = await users.create(writer, username=username, email=email, display_name=display_name, now_ms=now_ms)
+    await credentials.store(writer, user.id, password_hash, now_ms=now_ms)
+    await audit.append(writer, "user.registered", by=user.id, resource=("user", user.id), origin=origin, now_ms=now_ms)
+    return user
+
+
+async def _sign_in(writer: Writer, user_id: ids.UserId, session_ms: int, origin: Origin, now_ms: int) -> SignedIn:
+    token, session = await sessions.start(writer, user_id, session_ms=session_ms, now_ms=now_ms, origin=origin)
+    await users.set_last_login(writer, user_id, now_ms=now_ms)
+    return SignedIn(await users.find(writer, user_id), token, session)
+
+
+async def start_anonymous(
+    directory: Directory, *, display_name: str | None = None, origin: Origin = NOWHERE, now_ms: int
+) -> SignedIn:
+    """Make a guest's account, without password, and start its only session."""
+    username = "guest_" + "".join(secrets.choice(GUEST_ALPHABET) for _ in range(GUEST_CHARS))
+    async with directory.database.write() as writer:
+        user = await users.create(
+            writer, username=username, display_name=display_name, is_anonymous=True, now_ms=now_ms
+        )
+        resource = ("user", user.id)
+        await audit.append(writer, "user.anonymous", by=user.id, resource=resource, origin=origin, now_ms=now_ms)
+        return await _sign_in(writer, user.id, directory.session_ms, origin, now_ms)
+
+
+async def log_in(directory: Directory, *, name: str, password: str, origin: Origin = NOWHERE, now_ms: int) -> SignedIn:
+    """Start a session for a username or e-mail address and a password.
+
+    Raises BadCredentialsError for a wrong password as for unknown and deleted users, after the same work; to whom knows
+    the password also AccountSuspendedError and AccountBannedError. Raises HashingBusyError when overrun.
+    """
+    async with directory.database.read() as reader:
+        login = await credentials.find_login(reader, name)
+    password_hash = None if login is None else login.password_hash
+    if not await directory.passwords.verify(password_hash, password) or login is None or password_hash is None:
+        raise errors.BadCredentialsError
+    outdated = directory.passwords.is_outdated(password_hash)
+    stronger_hash = await directory.passwords.rehash(password) if outdated else None
+    async with directory.database.write() as writer:
+        await _refuse_barred(writer, name, password_hash, now_ms)
+        if stronger_hash is not None:
+            await credentials.store(writer, login.user_id, stronger_hash, now_ms=now_ms)
+        resource = ("user", login.user_id)
+        await audit.append(writer, "user.logged_in", by=login.user_id, resource=resource, origin=origin, now_ms=now_ms)
+        return await _sign_in(writer, login.user_id, directory.session_ms, origin, now_ms)
+
+
+async def _refuse_barred(writer: Writer, name: str, password_hash: str, now_ms: int) -> None:
+    """Look again inside the transaction: hashing takes long enough for an account to change."""
+    login = await credentials.find_login(writer, name)
+    if login is None or login.password_hash != password_hash:
+        raise errors.BadCredentialsError
+    if login.is_suspended:
+        raise errors.AccountSuspendedError
+    ban = await global_bans.find(writer, login.user_id, now_ms=now_ms)
+    if ban is not None:
+        raise errors.AccountBannedError(ban.reason, ban.expires_at)
+
+
+async def log_out(database: Database, token_hash: bytes) -> bool:
+    """End one session; False when it had ended."""
+    async with database.write() as writer:
+        return await sessions.end(writer, token_hash)
+
+
+async def log_out_everywhere(database: Database, user_id: ids.UserId) -> int:
+    """End every session of a user; returns how many."""
+    async with database.write() as writer:
+        return await sessions.end_all(writer, user_id)
+
+
+async def change_password(
+    directory: Directory,
+    user_id: ids.UserId,
+    *,
+    old: str,
+    new: str,
+    keep: bytes | None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> None:
+    """Replace a password by whoever knows it, and end every session but the one with the token hash `keep`.
+
+    Raises BadCredentialsError, BadPasswordError and HashingBusyError.
+    """
+    async with directory.database.read() as reader:
+        old_hash = await credentials.find(reader, user_id)
+    if not await directory.passwords.verify(old_hash, old):
+        raise errors.BadCredentialsError
+    new_hash = await directory.passwords.hash(new)
+    async with directory.database.write() as writer:
+        if await credentials.find(writer, user_id) != old_hash:
+            raise errors.BadCredentialsError
+        await credentials.store(writer, user_id, new_hash, now_ms=now_ms)
+        await sessions.end_all(writer, user_id, keep=keep)
+        await _audit(writer, "user.password_changed", user_id, by=user_id, origin=origin, now_ms=now_ms)
+
+
+async def set_password(
+    database: Database,
+    passwords: Passwords,
+    user_id: ids.UserId,
+    new: str,
+    *,
+    by: ids.UserId | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> None:
+    """Give a user a password without knowing the old one, and end every session: for operators.
+
+    Raises UserNotFoundError, BadPasswordError and HashingBusyError.
+    """
+    new_hash = await passwords.hash(new)
+    async with database.write() as writer:
+        await users.find(writer, user_id)
+        await credentials.store(writer, user_id, new_hash, now_ms=now_ms)
+        await sessions.end_all(writer, user_id)
+        await _audit(writer, "user.password_set", user_id, by=by, origin=origin, now_ms=now_ms)
+
+
+async def promote(
+    database: Database,
+    user_id: ids.UserId,
+    capability: Capability,
+    *,
+    by: ids.UserId | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> bool:
+    """Give a user a platform-wide capability; False when it was there. Raises UserNotFoundError."""
+    async with database.write() as writer:
+        await users.find(writer, user_id)
+        granted = await capabilities.grant(writer, user_id, capability, by=by, now_ms=now_ms)
+        if granted:
+            detail = {"capability": capability.value}
+            await _audit(writer, "capability.granted", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        return granted
+
+
+async def demote(
+    database: Database,
+    user_id: ids.UserId,
+    capability: Capability,
+    *,
+    by: ids.UserId | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> bool:
+    """Take a capability from a user; False when it was not there. Raises LastAdminError."""
+    async with database.write() as writer:
+        revoked = await capabilities.revoke(writer, user_id, capability)
+        if revoked:
+            detail = {"capability": capability.value}
+            await _audit(writer, "capability.revoked", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        return revoked
+
+
+async def suspend(
+    database: Database,
+    user_id: ids.UserId,
+    *,
+    reason: str,
+    by: ids.UserId | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> None:
+    """Close an account until it is reinstated, and end its sessions; raises UserNotFoundError (deleted ones too)."""
+    async with database.write() as writer:
+        await _refuse_deleted(writer, user_id)
+        await users.set_status(writer, user_id, "suspended", now_ms=now_ms)
+        await sessions.end_all(writer, user_id)
+        detail = {"reason": reason}
+        await _audit(writer, "user.suspended", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+
+
+async def reinstate(
+    database: Database, user_id: ids.UserId, *, by: ids.UserId | None = None, origin: Origin = NOWHERE, now_ms: int
+) -> None:
+    """Open a suspended account again; raises UserNotFoundError, also for deleted ones."""
+    async with database.write() as writer:
+        await _refuse_deleted(writer, user_id)
+        await users.set_status(writer, user_id, "active", now_ms=now_ms)
+        await _audit(writer, "user.reinstated", user_id, by=by, origin=origin, now_ms=now_ms)
+
+
+async def ban(
+    database: Database,
+    user_id: ids.UserId,
+    *,
+    reason: str,
+    expires_at: int | None = None,
+    by: ids.UserId | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> None:
+    """Keep a user off the whole platform and end the sessions; raises UserNotFoundError and RefusedValueError."""
+    async with database.write() as writer:
+        await users.find(writer, user_id)
+        await global_bans.add(writer, user_id, reason=reason, by=by, expires_at=expires_at, now_ms=now_ms)
+        await sessions.end_all(writer, user_id)
+        detail = {"reason": reason, "expires_at": expires_at}
+        await _audit(writer, "user.banned", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+
+
+async def _refuse_deleted(writer: Writer, user_id: ids.UserId) -> None:
+    if (await users.find(writer, user_id)).status == "deleted":
+        raise errors.UserNotFoundError(user_id)
+
+
+async def _audit(
+    writer: Writer,
+    action: str,
+    user_id: ids.UserId,
+    *,
+    by: ids.UserId | None,
+    detail: Mapping[str, str | int | None] | None = None,
+    origin: Origin,
+    now_ms: int,
+) -> None:
+    resource = ("user", user_id)
+    await audit.append(writer, action, by=by, resource=resource, metadata=detail, origin=origin, now_ms=now_ms)

@@ -1,0 +1,53 @@
+"""Rows of `permissions`: what a user may do on the whole platform, beside what rooms allow."""
+
+from enum import StrEnum
+
+import ids
+from directory import errors
+from directory.changes import UserChanged
+from directory.database import Reader, Writer
+
+
+class Capability(StrEnum):
+    """ADMIN operates the platform, MODERATOR suspends and bans."""
+
+    ADMIN = "admin"
+    MODERATOR = "moderator"
+
+
+async def grant(
+    writer: Writer, user_id: ids.UserId, capability: Capability, *, by: ids.UserId | None, now_ms: int
+) -> bool:
+    """Give a capability; False when the user had it. Raises RefusedValueError for an unknown user."""
+    row = await writer.fetch_one(
+        "INSERT INTO permissions (user_id, capability, granted_by, granted_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING RETURNING user_id",
+        (user_id, capability.value, by, now_ms),
+    )
+    writer.tell(UserChanged(user_id))
+    return row is not None
+
+
+async def revoke(writer: Writer, user_id: ids.UserId, capability: Capability) -> bool:
+    """Take a capability; False when the user had it not. Raises LastAdminError for the last administrator."""
+    if capability is Capability.ADMIN and await holders(writer, capability) == [user_id]:
+        raise errors.LastAdminError
+    row = await writer.fetch_one(
+        "DELETE FROM permissions WHERE user_id = ? AND capability = ? RETURNING user_id", (user_id, capability.value)
+    )
+    writer.tell(UserChanged(user_id))
+    return row is not None
+
+
+async def of_user(reader: Reader, user_id: ids.UserId) -> frozenset[str]:
+    """Return a user's capabilities."""
+    rows = await reader.fetch_all("SELECT capability FROM permissions WHERE user_id = ?", (user_id,))
+    return frozenset(row[0] for row in rows)
+
+
+async def holders(reader: Reader, capability: Capability) -> list[ids.UserId]:
+    """Return who has a capability; a handful of people."""
+    rows = await reader.fetch_all(
+        "SELECT user_id FROM permissions WHERE capability = ? ORDER BY user_id", (capability.value,)
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,104 @@
+"""apsw connections behind aiosqlite's threads, and every quirk of that pairing.
+
+aiosqlite expects a sqlite3 connection, and apsw's has no commit, rollback, fetchmany or row_factory: only `execute`,
+`execute_fetchall`, `executemany`, `in_transaction` and `close` are used, transactions are SQL, and every statement
+is fetched whole in its own hop to the thread.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Self, TypeVar, cast
+
+import aiosqlite
+import apsw
+
+from directory import errors
+
+Row = tuple[Any, ...]
+Parameters = Sequence[Any]
+T = TypeVar("T")
+
+ITER_CHUNK_SIZE: Final = 64
+"""aiosqlite wants one for chunked iteration, which apsw cursors cannot do and nobody here does."""
+
+# Its debug lines show the parameters of statements: password hashes, addresses.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
+
+
+class Connection:
+    """One connection and its thread; statements run in the order in which they were asked for."""
+
+    __slots__ = ("_proxy",)
+
+    def __init__(self, proxy: aiosqlite.Connection) -> None:
+        self._proxy = proxy
+
+    @classmethod
+    async def open(cls, connect: Callable[[], apsw.Connection]) -> Self:
+        """Start a thread for what `connect` opens, and raise what it raises."""
+        return await to_the_end(cls._open(connect))
+
+    @classmethod
+    async def _open(cls, connect: Callable[[], apsw.Connection]) -> Self:
+        # A connector that fails leaves aiosqlite's thread to end after its event loop, with a traceback.
+        with _translated():
+            opened = await asyncio.to_thread(connect)
+        return cls(await aiosqlite.Connection(lambda: cast(sqlite3.Connection, opened), ITER_CHUNK_SIZE))
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._proxy.in_transaction
+
+    async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        """Run one statement to its end and return its rows."""
+        with _translated():
+            return cast(list[Row], await self._proxy.execute_fetchall(sql, parameters))
+
+    async def execute_many(self, sql: str, rows: Iterable[Parameters]) -> None:
+        """Run one statement without result for each row, in one hop."""
+        with _translated():
+            await self._proxy.executemany(sql, rows)
+
+    async def roll_back(self) -> None:
+        """End the transaction, if one is open, after the statement that a cancelled task left running."""
+        await self._proxy.execute_fetchall("SELECT 1")
+        # SQLite ends a transaction by itself when the disk is full or fails.
+        if self._proxy.in_transaction:
+            await self._proxy.execute_fetchall("ROLLBACK")
+
+    async def close(self) -> None:
+        await to_the_end(self._proxy.close())
+
+
+def with_flags(row: Row, *columns: int) -> Row:
+    """Return a row with these columns as booleans, which SQLite has not."""
+    return tuple(bool(value) if column in columns else value for column, value in enumerate(row))
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that must not be torn: a cancellation is let through only when the work has ended."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled from task.exception()
+    return task.result()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except apsw.FullError as error:
+        raise errors.StorageFullError from error
+    except apsw.BusyError as error:
+        raise errors.DirectoryBusyError from error
+    except apsw.ConstraintError as error:
+        raise errors.RefusedValueError(f"The directory refuses a value: {error}.") from error

@@ -1,0 +1,181 @@
+"""What the directory can answer instead of a result.
+
+DirectoryError
+├── NotFoundError              not there
+│   ├── UserNotFoundError
+│   ├── RoomNotFoundError
+│   └── SessionNotFoundError
+├── TakenError                 someone else has it
+│   ├── UsernameTakenError
+│   │   └── ConfusableUsernameError   free, but it looks like a name that is not
+│   ├── EmailTakenError
+│   └── RoomNameTakenError
+├── RefusedValueError          the value can never be stored
+│   ├── BadUsernameError
+│   ├── BadRoomNameError
+│   └── BadPasswordError       too short or too long
+├── RefusedError               the act is refused in the present state
+│   ├── BadCredentialsError    unknown user or wrong password: one answer for both
+│   ├── AccountSuspendedError  told only to whom knows the password
+│   ├── AccountBannedError     likewise
+│   ├── InviteNotUsableError   unknown, expired, used up or revoked: one answer for all
+│   ├── TooManyRoomsError
+│   └── LastAdminError
+├── StorageFullError           the disk is full; nothing was written
+├── UnavailableError           try again later; says when
+│   ├── HashingBusyError       too many passwords are being checked
+│   ├── DirectoryBusyError     another process holds the write lock
+│   └── CommitUnknownError     the disk failed in the commit: look before repeating
+└── WrongDatabaseError         the file is not a directory of ours
+"""
+
+from pathlib import Path
+
+
+class DirectoryError(Exception):
+    """Base of everything that the directory answers instead of a result."""
+
+
+class NotFoundError(DirectoryError):
+    """There is no such thing."""
+
+
+class UserNotFoundError(NotFoundError):
+    def __init__(self, user: int | str) -> None:
+        self.user = user
+        super().__init__(f"There is no user {user}.")
+
+
+class RoomNotFoundError(NotFoundError):
+    def __init__(self, room: int | str) -> None:
+        self.room = room
+        super().__init__(f"There is no room {room}.")
+
+
+class SessionNotFoundError(NotFoundError):
+    def __init__(self) -> None:
+        super().__init__("There is no such session; it may have ended already.")
+
+
+class TakenError(DirectoryError):
+    """Someone else has it; another choice will do."""
+
+
+class UsernameTakenError(TakenError):
+    def __init__(self, username: str) -> None:
+        self.username = username
+        super().__init__(f"The username {username} is taken. Choose another one.")
+
+
+class ConfusableUsernameError(UsernameTakenError):
+    """The name is free, but a reader would take it for another account's."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__(username)
+        self.args = (f"The username {username} looks like one that is taken. Choose one that cannot be mixed up.",)
+
+
+class EmailTakenError(TakenError):
+    def __init__(self) -> None:
+        super().__init__("Another account uses this e-mail address. Log in to it, or use another address.")
+
+
+class RoomNameTakenError(TakenError):
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"The room name {name} is taken. Choose another one.")
+
+
+class RefusedValueError(DirectoryError):
+    """A value breaks a rule of the schema; the same value will be refused again."""
+
+
+class BadUsernameError(RefusedValueError):
+    def __init__(self) -> None:
+        super().__init__("A username has 3 to 30 letters (a-z, A-Z), digits and underscores.")
+
+
+class BadRoomNameError(RefusedValueError):
+    def __init__(self) -> None:
+        super().__init__(
+            "A community's name has 2 to 50 small letters, digits and hyphens, and starts with a letter or a digit; "
+            "groups and direct chats have none."
+        )
+
+
+class BadPasswordError(RefusedValueError):
+    def __init__(self, chars_min: int, chars_max: int) -> None:
+        self.chars_min, self.chars_max = chars_min, chars_max
+        super().__init__(f"A password has {chars_min} to {chars_max} characters, of any kind.")
+
+
+class RefusedError(DirectoryError):
+    """The present state of things forbids the act."""
+
+
+class BadCredentialsError(RefusedError):
+    def __init__(self) -> None:
+        super().__init__("The username or the password is wrong.")
+
+
+class AccountSuspendedError(RefusedError):
+    def __init__(self) -> None:
+        super().__init__("This account is suspended. Ask an administrator.")
+
+
+class AccountBannedError(RefusedError):
+    """`expires_at` in milliseconds UTC; None means for good."""
+
+    def __init__(self, reason: str, expires_at: int | None) -> None:
+        self.reason, self.expires_at = reason, expires_at
+        super().__init__(f"This account is banned: {reason}")
+
+
+class InviteNotUsableError(RefusedError):
+    def __init__(self) -> None:
+        super().__init__("This invite cannot be used. Ask for a new one.")
+
+
+class TooManyRoomsError(RefusedError):
+    def __init__(self, rooms_max: int) -> None:
+        self.rooms_max = rooms_max
+        super().__init__(f"You own {rooms_max} rooms, which is the limit. Delete one, or hand one over.")
+
+
+class LastAdminError(RefusedError):
+    def __init__(self) -> None:
+        super().__init__("This is the last administrator. Make another one first.")
+
+
+class StorageFullError(DirectoryError):
+    def __init__(self) -> None:
+        super().__init__("The disk of the directory is full; nothing was written. Free some space and try again.")
+
+
+class UnavailableError(DirectoryError):
+    """The directory cannot do this now. `retry_after_seconds` is when asking again may help."""
+
+    retry_after_seconds: int = 1
+
+
+class HashingBusyError(UnavailableError):
+    def __init__(self) -> None:
+        super().__init__("Too many passwords are being checked at this moment. Try again in a second.")
+
+
+class DirectoryBusyError(UnavailableError):
+    def __init__(self) -> None:
+        super().__init__("Another process is writing to the directory. Try again in a second.")
+
+
+class CommitUnknownError(UnavailableError):
+    """After a failed fsync the rows are not visible now, but a crash may bring them back."""
+
+    def __init__(self) -> None:
+        super().__init__("The disk failed while this was being stored, so it may or may not be there. Look first.")
+
+
+class WrongDatabaseError(DirectoryError):
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path} is not a directory of this program: {reason}. Check the configured path.")

@@ -1,0 +1,111 @@
+"""Rows of `room_members`: a user's index of rooms. Access is decided by the shard; this index is repaired from it.
+
+The schema's triggers keep `rooms.member_count` right in the same transaction.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, TypedDict
+
+import ids
+from directory import errors
+from directory.database import Reader, Writer
+
+NotificationLevel = Literal["all", "mentions", "none"]
+
+PAGE_MAX: Final = 200
+"""Rows of one page of members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One user in one room; times in milliseconds UTC."""
+
+    room_id: ids.RoomId
+    user_id: ids.UserId
+    nickname: str | None
+    joined_at: int
+    last_read_at: int | None
+    notification_level: NotificationLevel
+
+
+class MemberFields(TypedDict, total=False):
+    """What changes about someone's membership; missing means unchanged."""
+
+    nickname: str | None
+    last_read_at: int | None
+    notification_level: NotificationLevel
+
+
+async def add(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId, *, joined_at: int) -> bool:
+    """Note that a user is in a room; False when that was known. Raises RefusedValueError for unknown ones."""
+    row = await writer.fetch_one(
+        "INSERT INTO room_members (room_id, user_id, joined_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING "
+        "RETURNING user_id",
+        (room_id, user_id, joined_at),
+    )
+    return row is not None
+
+
+async def add_many(writer: Writer, room_id: ids.RoomId, user_ids: Iterable[ids.UserId], *, joined_at: int) -> None:
+    """Note that many users are in a room; those that were known stay as they are."""
+    await writer.execute_many(
+        "INSERT INTO room_members (room_id, user_id, joined_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(room_id, user_id, joined_at) for user_id in user_ids],
+    )
+
+
+async def remove(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId) -> bool:
+    """Note that a user is not in a room; False when that was known."""
+    row = await writer.fetch_one(
+        "DELETE FROM room_members WHERE room_id = ? AND user_id = ? RETURNING user_id", (room_id, user_id)
+    )
+    return row is not None
+
+
+async def find(reader: Reader, room_id: ids.RoomId, user_id: ids.UserId) -> Member | None:
+    """Return a user's row for a room, or None."""
+    row = await reader.fetch_one(
+        "SELECT room_id, user_id, nickname, joined_at, last_read_at, notification_level FROM room_members "
+        "WHERE room_id = ? AND user_id = ?",
+        (room_id, user_id),
+    )
+    return None if row is None else Member(*row)
+
+
+async def list_page(
+    reader: Reader, room_id: ids.RoomId, *, after: tuple[int, int] = (-1, 0), limit: int = PAGE_MAX
+) -> list[Member]:
+    """Return a room's members, who joined first first, after a cursor of (joined_at, user_id)."""
+    rows = await reader.fetch_all(
+        "SELECT room_id, user_id, nickname, joined_at, last_read_at, notification_level FROM room_members "
+        "WHERE room_id = ? AND (joined_at, user_id) > (?, ?) ORDER BY joined_at, user_id LIMIT ?",
+        (room_id, *after, min(limit, PAGE_MAX)),
+    )
+    return [Member(*row) for row in rows]
+
+
+async def update(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId, fields: MemberFields) -> Member:
+    """Change what is named in `fields`; raises RoomNotFoundError for someone who is not in the room."""
+    member = await find(writer, room_id, user_id)
+    if member is None:
+        raise errors.RoomNotFoundError(room_id)
+    await writer.execute(
+        "UPDATE room_members SET nickname = ?, last_read_at = ?, notification_level = ? "
+        "WHERE room_id = ? AND user_id = ?",
+        (
+            fields.get("nickname", member.nickname),
+            fields.get("last_read_at", member.last_read_at),
+            fields.get("notification_level", member.notification_level),
+            room_id,
+            user_id,
+        ),
+    )
+    return Member(
+        room_id,
+        user_id,
+        fields.get("nickname", member.nickname),
+        member.joined_at,
+        fields.get("last_read_at", member.last_read_at),
+        fields.get("notification_level", member.notification_level),
+    )

@@ -1,0 +1,160 @@
+"""Every common query goes through an index: the statements that the functions really run are explained here."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import pytest
+
+from directory import (
+    audit,
+    capabilities,
+    credentials,
+    global_bans,
+    invites,
+    members,
+    room_pages,
+    rooms,
+    sessions,
+    shards,
+    user_settings,
+    users,
+)
+from directory.capabilities import Capability
+from directory.connections import Parameters, Row
+from directory.database import Database, Writer
+from ids import UserId
+
+NOW_MS = 1_760_000_000_000
+
+# Reads all of a partial index that holds only what is looked for.
+ALLOWED = {"SCAN rooms USING INDEX idx_rooms_creating"}
+
+
+class Recorder(Writer):
+    """A writer that remembers what it ran."""
+
+    def __init__(self, writer: Writer) -> None:
+        super().__init__(writer.connection)
+        self.ran: list[tuple[str, Parameters]] = []
+
+    async def fetch_one(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        self.ran.append((sql, parameters))
+        return await super().fetch_one(sql, parameters)
+
+    async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        self.ran.append((sql, parameters))
+        return await super().fetch_all(sql, parameters)
+
+    async def execute(self, sql: str, parameters: Parameters = ()) -> None:
+        self.ran.append((sql, parameters))
+        await super().execute(sql, parameters)
+
+    async def execute_many(self, sql: str, rows: Iterable[Parameters]) -> None:
+        kept = list(rows)
+        self.ran.append((sql, kept[0]))
+        await super().execute_many(sql, kept)
+
+
+async def faults(recorder: Recorder) -> list[str]:
+    """Return the steps of the recorded statements that read a whole table or sort by hand."""
+    found = []
+    for sql, parameters in recorder.ran:
+        for row in await recorder.connection.fetch_all("EXPLAIN QUERY PLAN " + sql, parameters):
+            step = row[3]
+            scans = step.startswith("SCAN") and "VIRTUAL TABLE" not in step and step not in ALLOWED
+            if scans or "TEMP B-TREE" in step:
+                found.append(f"{step}: {sql}")
+    return found
+
+
+Call = Callable[[Recorder, Any], Awaitable[object]]
+HASH = bytes(32)
+
+CALLS: dict[str, Call] = {
+    "users.create": lambda w, _: users.create(w, username="dora", email="d@example.org", now_ms=1),
+    "users.find": lambda w, x: users.find(w, x.alice.id),
+    "users.find_by_username": lambda w, _: users.find_by_username(w, "ALICE"),
+    "users.list_page": lambda w, _: users.list_page(w, after=5),
+    "users.profiles": lambda w, x: users.profiles(w, [x.alice.id, x.bob.id]),
+    "users.update_profile": lambda w, x: users.update_profile(w, x.bob.id, {"bio": "Hi"}, now_ms=1),
+    "users.set_status": lambda w, x: users.set_status(w, x.bob.id, "suspended", now_ms=1),
+    "users.set_last_login": lambda w, x: users.set_last_login(w, x.bob.id, now_ms=1),
+    "users.ensure_placeholders": lambda w, _: users.ensure_placeholders(w, ["one", "Bob", "two"], now_ms=1),
+    "credentials.find_login name": lambda w, _: credentials.find_login(w, "alice"),
+    "credentials.find_login email": lambda w, _: credentials.find_login(w, "alice@example.org"),
+    "credentials.find": lambda w, x: credentials.find(w, x.alice.id),
+    "credentials.store": lambda w, x: credentials.store(w, x.alice.id, "$argon2id$x", now_ms=1),
+    "credentials.forget": lambda w, x: credentials.forget(w, x.alice.id),
+    "sessions.start": lambda w, x: sessions.start(w, x.alice.id, session_ms=9, now_ms=1),
+    "sessions.find": lambda w, _: sessions.find(w, HASH),
+    "sessions.find_viewer": lambda w, _: sessions.find_viewer(w, HASH, now_ms=1),
+    "sessions.of_user": lambda w, x: sessions.of_user(w, x.alice.id, now_ms=1),
+    "sessions.end": lambda w, _: sessions.end(w, HASH),
+    "sessions.end_all": lambda w, x: sessions.end_all(w, x.alice.id),
+    "sessions.slide": lambda w, _: sessions.slide(w, {HASH: 5}, session_ms=9, now_ms=1),
+    "sessions.purge": lambda w, _: sessions.purge(w, now_ms=1),
+    "user_settings.update": lambda w, x: user_settings.update(w, x.alice.id, {"theme": "dark"}, now_ms=1),
+    "capabilities.grant": lambda w, x: capabilities.grant(w, x.alice.id, Capability.ADMIN, by=None, now_ms=1),
+    "capabilities.of_user": lambda w, x: capabilities.of_user(w, x.alice.id),
+    "capabilities.revoke": lambda w, x: capabilities.revoke(w, x.alice.id, Capability.MODERATOR),
+    "capabilities.holders": lambda w, _: capabilities.holders(w, Capability.ADMIN),
+    "global_bans.add": lambda w, x: global_bans.add(w, x.bob.id, reason="spam", by=None, now_ms=1),
+    "global_bans.find": lambda w, x: global_bans.find(w, x.bob.id, now_ms=1),
+    "global_bans.lift": lambda w, x: global_bans.lift(w, x.bob.id),
+    "rooms.register": lambda w, x: rooms.register(
+        w, kind="community", name="new", display_name="N", owner_id=x.alice.id, rooms_max=9, now_ms=1
+    ),
+    "rooms.unfinished": lambda w, _: rooms.unfinished(w),
+    "rooms.find": lambda w, x: rooms.find(w, x.lean.id),
+    "rooms.find_by_name": lambda w, _: rooms.find_by_name(w, "lean"),
+    "rooms.find_address": lambda w, x: rooms.find_address(w, x.lean.id),
+    "rooms.update": lambda w, x: rooms.update(w, x.lean.id, {"name": "lean5"}, now_ms=1),
+    "rooms.set_state": lambda w, x: rooms.set_state(w, x.lean.id, "readonly", now_ms=1),
+    "rooms.delete": lambda w, x: rooms.delete(w, x.lean.id, by=x.alice.id, now_ms=1),
+    "room_pages.public": lambda w, _: room_pages.public(w, after=(5, 5)),
+    "room_pages.of_user": lambda w, x: room_pages.of_user(w, x.alice.id, after=(5, 5)),
+    "room_pages.all_rooms": lambda w, _: room_pages.all_rooms(w, after=5),
+    "members.add": lambda w, x: members.add(w, x.lean.id, x.bob.id, joined_at=1),
+    "members.find": lambda w, x: members.find(w, x.lean.id, x.bob.id),
+    "members.list_page": lambda w, x: members.list_page(w, x.lean.id, after=(1, 1)),
+    "members.remove": lambda w, x: members.remove(w, x.lean.id, x.bob.id),
+    "shards.find": lambda w, x: shards.find(w, x.lean.id),
+    "shards.record": lambda w, x: shards.record(w, x.lean.id, shards.Measurement(1, 2, 3, 4, 5, 6, 7)),
+    "shards.sizes": lambda w, x: shards.sizes(w, x.lean.id, since_ms=1),
+    "invites.create": lambda w, x: invites.create(w, x.lean.id, by=x.alice.id, now_ms=1),
+    "invites.of_room": lambda w, x: invites.of_room(w, x.lean.id),
+    "invites.revoke": lambda w, x: invites.revoke(w, x.lean.id, "x" * 16, now_ms=1),
+    "audit.append": lambda w, x: audit.append(w, "test.done", by=x.alice.id, now_ms=1),
+    "audit.verify": lambda w, _: audit.verify(w),
+    "audit.list_page": lambda w, _: audit.list_page(w, before=5),
+    "audit.of_resource": lambda w, x: audit.of_resource(w, ("room", x.lean.id), before=5),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_common_queries_use_indexes(world: Any, name: str) -> None:
+    """No statement of this function reads a whole table or sorts what an index could have given in order."""
+    async with world.database.write() as writer:
+        recorder = Recorder(writer)
+        await CALLS[name](recorder, world)
+        assert recorder.ran
+        assert await faults(recorder) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT id FROM users WHERE bio = ?",
+        "SELECT id FROM users WHERE lower(username) = ?",
+        "SELECT id FROM rooms WHERE name = ?",
+        "SELECT user_id FROM room_members WHERE user_id = ? ORDER BY nickname",
+        "DELETE FROM sessions WHERE ip = ?",
+        "SELECT count(*) FROM users WHERE username <> ?",
+    ],
+)
+async def test_bad_queries_are_found(database: Database, sql: str) -> None:
+    """The check finds scans, functions over indexed columns, missed partial indexes and sorts by hand."""
+    async with database.write() as writer:
+        recorder = Recorder(writer)
+        await recorder.fetch_all(sql, (UserId(1),))
+        assert len(await faults(recorder)) == 1
