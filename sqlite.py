@@ -23,12 +23,13 @@ WAL_PAGES_MAX: Final = 1_000
 """A commit that leaves the log longer than this (4 MB) moves it into the database."""
 
 PRAGMAS: Final = {
+    # First, because the next ones may have to wait for another process that opens or closes the file.
+    "busy_timeout": str(BUSY_TIMEOUT_MS),
     # Readers go on while the writer commits.
     "journal_mode": "WAL",
     # NORMAL syncs only at checkpoints: a power cut then takes acknowledged rows with it.
     "synchronous": "FULL",
     "foreign_keys": "ON",
-    "busy_timeout": str(BUSY_TIMEOUT_MS),
     # A crafted schema may not call functions with side effects.
     "trusted_schema": "OFF",
     # A damaged page is reported when it is read, not when it has done harm.

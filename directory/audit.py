@@ -87,7 +87,7 @@ async def verify(reader: Reader) -> int | None:
             (expected, VERIFY_PAGE),
         )
         for row in rows:
-            if row[0] != expected or row[9] != chained(previous, row[:9]):
+            if row[9] != chained(previous, row[:9]):
                 return expected
             expected, previous = expected + 1, row[9]
         if not rows:

@@ -1,13 +1,12 @@
 """apsw connections behind aiosqlite's threads, and every quirk of that pairing.
 
-aiosqlite expects a sqlite3 connection, and apsw's has no commit, rollback, fetchmany or row_factory: only `execute`,
-`execute_fetchall`, `executemany`, `in_transaction` and `close` are used, transactions are SQL, and every statement
-is fetched whole in its own hop to the thread.
+aiosqlite expects a connection of the standard library; apsw's has no commit, rollback, fetchmany or row_factory. So
+only `execute_fetchall`, `executemany`, `in_transaction` and `close` are used, transactions are SQL, and every
+statement is fetched whole in its own hop to the thread.
 """
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Self, TypeVar, cast
@@ -46,7 +45,7 @@ class Connection:
         # A connector that fails leaves aiosqlite's thread to end after its event loop, with a traceback.
         with _translated():
             opened = await asyncio.to_thread(connect)
-        return cls(await aiosqlite.Connection(lambda: cast(sqlite3.Connection, opened), ITER_CHUNK_SIZE))
+        return cls(await aiosqlite.Connection(lambda: cast(Any, opened), ITER_CHUNK_SIZE))
 
     @property
     def in_transaction(self) -> bool:

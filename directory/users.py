@@ -222,7 +222,7 @@ async def ensure_placeholders(writer: Writer, names: Iterable[str], *, now_ms: i
         usernames[name] = name if free else wanted[name]
         taken.add(usernames[name].lower())
     known |= await _insert_placeholders(writer, usernames, now_ms)
-    return {name: known[name] if name in known else known[derived] for name, derived in wanted.items()}
+    return {name: known[derived] if derived in known else known[name] for name, derived in wanted.items()}
 
 
 def _derived_username(name: str) -> str:

@@ -1,6 +1,7 @@
 """The audit log's chain: every way of tampering shows at the row it begins with."""
 
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -83,3 +84,21 @@ async def test_tampering_shows(
     shell.close()
     async with database.read() as reader:
         assert await audit.verify(reader) == broken
+
+
+async def test_a_row_with_a_right_hash_shows_too(database: Database, path: Path) -> None:
+    """Who rewrites a row together with its hash breaks the chain at the row after it."""
+    await fill(database)
+    shell = sqlite.connect(path)
+    shell.execute("DROP TRIGGER audit_log_update")
+    rows: list[Any] = shell.execute(
+        "SELECT id, user_id, action, resource_type, resource_id, metadata, ip_address, user_agent, created_at, hash "
+        "FROM audit_log WHERE id IN (3, 4) ORDER BY id"
+    ).fetchall()
+    forged = (*rows[1][:5], '{"to":"forged"}', *rows[1][6:9])
+    shell.execute(
+        "UPDATE audit_log SET metadata = ?, hash = ? WHERE id = 4", (forged[5], audit.chained(rows[0][9], forged))
+    )
+    shell.close()
+    async with database.read() as reader:
+        assert await audit.verify(reader) == 5

@@ -134,6 +134,10 @@ async def test_placeholders_are_the_same_again(database: Database) -> None:
         again = await users.ensure_placeholders(writer, [*reversed(names), "Bob"], now_ms=NOW_MS + 1)
         part = await users.ensure_placeholders(writer, ["bob"], now_ms=NOW_MS + 1)
         mario = await users.find(writer, made["Mario Rossi"])
+        await writer.execute("UPDATE users SET username = 'Robert', skeleton = 'robert' WHERE id = ?", (bob.id,))
+        other = await users.create(writer, username="bob", now_ms=NOW_MS)
+        later = await users.ensure_placeholders(writer, ["bob"], now_ms=NOW_MS + 1)
+    assert later["bob"] == made["bob"] != other.id
     assert list(made) == names
     assert len(set(made.values())) == len(names)
     assert made["Bob"] == bob.id
