@@ -36,7 +36,8 @@ def time_ms(snowflake: int) -> int:
 
 def following(last: int, now_ms: int) -> int:
     """Return the next snowflake after `last`: of `now_ms`, or `last + 1` when the clock stands or went back."""
-    return max(last + 1, at(now_ms) or 1)
+    wanted = at(now_ms) or 1
+    return wanted if wanted > last else last + 1
 
 
 class Sequence:

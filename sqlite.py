@@ -19,8 +19,12 @@ SHARD_APPLICATION_ID: Final = 0x526B5368
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long one process waits for another's lock (the command line beside a running server)."""
 
-WAL_PAGES_MAX: Final = 1_000
-"""A commit that leaves the log longer than this (4 MB) moves it into the database."""
+WAL_PAGES_MAX: Final = 4_000
+"""A commit that leaves the log longer than this (16 MB) moves it into the database.
+
+SQLite's default of 1,000 made one commit in eighty wait for 30 to 120 ms; at 4,000 the longest took 8 ms, because hot
+pages are moved once instead of four times.
+"""
 
 PRAGMAS: Final = {
     # First, because the next ones may have to wait for another process that opens or closes the file.
@@ -56,8 +60,13 @@ def refuse_old_sqlite() -> None:
         )
 
 
-def connect(path: Path, *, cache_kib: int = 2_000, read_only: bool = False) -> apsw.Connection:
-    """Open an existing database file with every pragma set.
+PAGE_BYTES: Final = 4_096
+
+
+def connect(
+    path: Path, *, cache_kib: int = 2_000, read_only: bool = False, size_bytes_max: int | None = None
+) -> apsw.Connection:
+    """Open an existing database file with every pragma set; above `size_bytes_max` a write raises apsw.FullError.
 
     A `read_only` connection refuses to write by pragma, not by open mode: in WAL mode a reader must be able to
     write the shared-memory file. Raises apsw.CantOpenError when the file is missing, apsw.NotADBError when it
@@ -71,6 +80,8 @@ def connect(path: Path, *, cache_kib: int = 2_000, read_only: bool = False) -> a
         for name, value in PRAGMAS.items():
             connection.pragma(name, value)
         connection.pragma("cache_size", -cache_kib)
+        if size_bytes_max is not None:
+            connection.pragma("max_page_count", size_bytes_max // PAGE_BYTES)
         if read_only:
             connection.pragma("query_only", "ON")
     except BaseException:
@@ -84,7 +95,8 @@ def create(path: Path, application_id: int) -> apsw.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        # Both must stand before the first page is written.
+        # All must stand before the first page is written.
+        connection.pragma("page_size", PAGE_BYTES)
         connection.pragma("auto_vacuum", "INCREMENTAL")
         connection.pragma("application_id", application_id)
     finally:

@@ -108,13 +108,19 @@ class Database:
 
     @classmethod
     async def open(
-        cls, path: Path, *, now_ms: int, migrations_folder: Path = engine.CENTRAL_FOLDER, readers: int = READERS
+        cls,
+        path: Path,
+        *,
+        now_ms: int,
+        migrations_folder: Path = engine.CENTRAL_FOLDER,
+        readers: int = READERS,
+        size_bytes_max: int | None = None,
     ) -> Self:
         """Open the directory's file, made if missing and migrated if behind.
 
         Raises WrongDatabaseError for a file that is something else, and what `engine.apply` raises.
         """
-        opened = [await Connection.open(lambda: _prepare(path, migrations_folder, now_ms))]
+        opened = [await Connection.open(lambda: _prepare(path, migrations_folder, now_ms, size_bytes_max))]
         try:
             for _ in range(readers):
                 opened += [await Connection.open(lambda: sqlite.connect(path, read_only=True))]
@@ -202,11 +208,11 @@ class Database:
                 await connection.close()
 
 
-def _prepare(path: Path, migrations_folder: Path, now_ms: int) -> apsw.Connection:
+def _prepare(path: Path, migrations_folder: Path, now_ms: int, size_bytes_max: int | None) -> apsw.Connection:
     if not path.exists():
         _create(path)
     try:
-        connection = sqlite.connect(path)
+        connection = sqlite.connect(path, size_bytes_max=size_bytes_max)
     except apsw.NotADBError as error:
         raise errors.WrongDatabaseError(path, "it is no SQLite database") from error
     try:

@@ -8,6 +8,7 @@ from directory import credentials
 from directory.caches import ProfileCache, RoomCache, SessionCache
 from directory.credentials import Passwords
 from directory.database import READERS, Database
+from migrations import engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,15 @@ class Directory:
         hash_queue_max: int,
         session_cache_max: int,
         readers: int = READERS,
+        migrations_folder: Path = engine.CENTRAL_FOLDER,
+        size_bytes_max: int | None = None,
         hash_memory_kib: int = credentials.MEMORY_KIB,
         hash_time_cost: int = credentials.TIME_COST,
     ) -> Self:
         """Open the directory in a file, made if missing and migrated if behind; raises what Database.open raises."""
-        database = await Database.open(path, now_ms=now_ms, readers=readers)
+        database = await Database.open(
+            path, now_ms=now_ms, migrations_folder=migrations_folder, readers=readers, size_bytes_max=size_bytes_max
+        )
         return cls(
             database=database,
             passwords=Passwords(hash_threads, hash_queue_max, memory_kib=hash_memory_kib, time_cost=hash_time_cost),

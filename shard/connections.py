@@ -1,0 +1,59 @@
+"""Readers and writers: what a function may do to a shard is the type of its first argument.
+
+A function that takes a Reader cannot write, and a Reader's connection refuses to. Both live as long as their
+connection; the lanes see to it that one thread at a time uses them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+import ids
+from shard.rows import Event
+
+
+class Reader:
+    """Answers questions in one snapshot of a shard."""
+
+    __slots__ = ("_execute", "room_id")
+
+    def __init__(self, connection: apsw.Connection, room_id: ids.RoomId) -> None:
+        self._execute = connection.execute
+        self.room_id = room_id
+
+    def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Return the first row, or None."""
+        return self._execute(sql, parameters).fetchone()
+
+    def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return every row; the statement bounds how many."""
+        return self._execute(sql, parameters).fetchall()
+
+
+class Writer(Reader):
+    """Changes a shard inside the transaction that its lane holds open.
+
+    `emitted` is what the log gained in this transaction, published after the commit; `ids` gives out the numbers
+    of everything in this shard.
+    """
+
+    __slots__ = ("_connection", "emitted", "ids")
+
+    def __init__(self, connection: apsw.Connection, room_id: ids.RoomId, sequence: ids.Sequence) -> None:
+        super().__init__(connection, room_id)
+        self._connection = connection
+        self.ids = sequence
+        self.emitted: list[Event] = []
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Execute one statement."""
+        self._execute(sql, parameters)
+
+    def changed(self) -> int:
+        """Return how many rows the last statement changed."""
+        return self._connection.changes()
+
+    def last_row_id(self) -> int:
+        """Return the rowid of the last inserted row."""
+        return self._connection.last_insert_rowid()

@@ -1,0 +1,157 @@
+"""Looks into shards without opening them for use: nothing is migrated, mended, moved or written.
+
+Made for the operator's walks, which run beside a server: reading takes no lock, and the one check that needs the
+room's write lock holds it for FTS_CHECK_SECONDS at most.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from ids import RoomId
+from migrations import engine
+from migrations.engine import Migration
+from shard import files, rooms
+from shard.connections import Reader
+from shard.errors import BrokenShardError
+
+FINDINGS_MAX: Final = 5
+"""Findings told of one check; a damaged file has thousands."""
+FTS_CHECK_SECONDS: Final = 1.0
+"""How long a room may wait with its writes while its search index is compared with its messages."""
+FTS_CHECK_STEPS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was seen of a shard: what is wrong with it, how far it is behind, and when it was last written to."""
+
+    problems: tuple[str, ...]
+    pending: tuple[Migration, ...]
+    written_at: int
+    is_search_checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """How large a shard is; `wal_bytes` is not in `size_bytes`."""
+
+    size_bytes: int
+    wal_bytes: int
+    freelist_bytes: int
+    message_count: int
+    last_seq: int
+
+
+def room_ids(folder: Path) -> list[RoomId]:
+    """Return the rooms that have a file in the folder, in the order of their ids; other files are left out."""
+    names = (path.stem for path in folder.glob("*.db"))
+    return sorted(RoomId(int(name)) for name in names if name.isascii() and name.isdecimal())
+
+
+def pending(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> tuple[Migration, ...]:
+    """Return the migrations that a shard still lacks; raises BrokenShardError and ShardBusyError."""
+    with _opened(folder, room_id, migrations) as (connection, _reader):
+        return engine.pending(connection, migrations)
+
+
+def inspect(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Inspection:
+    """Look a whole shard through; raises BrokenShardError when it cannot be opened, ShardBusyError when locked."""
+    with _opened(folder, room_id, migrations) as (connection, reader):
+        problems = _pages(reader) + _references(reader)
+        row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
+        is_checked = False
+        if not problems:
+            is_checked, found = _search(connection)
+            problems += found
+        lacking = engine.pending(connection, migrations)
+        return Inspection(tuple(problems), lacking, int(row[0]) if row else 0, is_checked)
+
+
+def measure(reader: Reader, folder: Path) -> Measures:
+    """Return how large a shard is, as an act for the pool."""
+    row = reader.one(
+        "SELECT (SELECT page_count FROM pragma_page_count), (SELECT freelist_count FROM pragma_freelist_count), "
+        "(SELECT page_size FROM pragma_page_size), (SELECT coalesce(sum(message_count), 0) FROM channels), "
+        "(SELECT coalesce(max(seq), 0) FROM events)"
+    )
+    assert row is not None
+    pages, free_pages, page_bytes, message_count, last_seq = row
+    wal_bytes = _log_bytes(files.path_of(folder, reader.room_id))
+    return Measures(pages * page_bytes, wal_bytes, free_pages * page_bytes, message_count, last_seq)
+
+
+def _log_bytes(path: Path) -> int:
+    log = path.with_name(f"{path.name}-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+@contextmanager
+def _opened(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Iterator[tuple[apsw.Connection, Reader]]:
+    path = files.path_of(folder, room_id)
+    has_log = _log_bytes(path) > 0
+    connection, reader, is_behind = files.open_reader(path, room_id, migrations)
+    try:
+        if has_log:
+            # A log that a crash left is evidence: closing must not move it into the database.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        if is_behind:
+            _guard(reader)
+        yield connection, reader
+    except apsw.Error as error:
+        explained = files.translate(error, room_id)
+        raise (BrokenShardError(room_id, str(error)) if explained is error else explained) from error
+    finally:
+        connection.close()
+
+
+def _guard(reader: Reader) -> None:
+    room = rooms.one(reader)
+    found = None if room is None else room.room_id
+    if found != reader.room_id:
+        raise BrokenShardError(reader.room_id, f"its file belongs to room {found or 'no one'}")
+
+
+def _pages(reader: Reader) -> list[str]:
+    rows = reader.all(f"PRAGMA quick_check({FINDINGS_MAX})")
+    return [f"its file is damaged: {_line(row[0])}" for row in rows if row[0] != "ok"]
+
+
+def _line(text: str) -> str:
+    """Return a finding on one line; quick_check tells several in one."""
+    return " ".join(text.split())
+
+
+def _references(reader: Reader) -> list[str]:
+    rows = reader.all(
+        'SELECT "table", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 LIMIT ?', (FINDINGS_MAX,)
+    )
+    return [f"{count} rows of {table} point to missing rows of {parent}" for table, parent, count in rows]
+
+
+def _search(connection: apsw.Connection) -> tuple[bool, list[str]]:
+    """Compare the search index with the messages, and tell whether there was time to; quick_check saw its pages.
+
+    FTS5 has this check as an INSERT (sqlite.org/fts5.html, 6.4), which needs the write lock but writes nothing.
+    """
+    ends_at = time.monotonic() + FTS_CHECK_SECONDS
+    connection.pragma("query_only", "OFF")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.set_progress_handler(lambda: time.monotonic() > ends_at, FTS_CHECK_STEPS)
+        connection.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1)")
+    except (apsw.InterruptError, apsw.BusyError):
+        return False, []
+    except apsw.CorruptError:
+        return True, ["its search index does not match its messages"]
+    finally:
+        connection.set_progress_handler(None)
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.pragma("query_only", "ON")
+    return True, []

@@ -1,0 +1,288 @@
+"""Lanes carry tasks to a shard: one writing lane, a few reading lanes, one thread at a time in each.
+
+A writing lane takes all that waits into one transaction, a savepoint for each task, and one sync for all. A reading
+lane answers all that waits in one snapshot. Nothing leaves a lane before it is durable: results and events of a batch
+go to the event loop together, after the commit, in commit order.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import Any, Final, NamedTuple, Protocol
+
+import apsw
+
+from shard.connections import Reader, Writer
+from shard.errors import BrokenShardError, DeadlineError, OutcomeUnknownError, ShardBusyError, UnavailableError
+from shard.files import has_moved, translate
+from shard.open_shards import OpenShard
+from shard.rows import Event
+
+PROGRESS_STEPS: Final = 4_000
+"""Virtual machine steps between two looks at the clock: about 0.2 ms."""
+WRITE_DEADLINE_SECONDS: Final = 5.0
+"""No act of ours takes this long; one that does may not hold the room's writer for ever."""
+READ_BATCH_MAX: Final = 64
+"""Reads answered in one snapshot; more would let the first wait for the last."""
+
+
+class Task(NamedTuple):
+    """An act with its arguments, and where its result goes."""
+
+    act: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    future: Any
+    deadline_seconds: float
+
+
+class Outcome(NamedTuple):
+    """What became of a task."""
+
+    task: Task
+    value: Any
+    error: Exception | None
+
+
+class Work(Protocol):
+    """What a worker thread takes from its queue."""
+
+    def work(self) -> None:
+        """Do all that waits."""
+
+
+Deliver = Callable[[OpenShard, Sequence[Event], Sequence[Outcome]], None]
+"""Hands a batch to the event loop; called from worker threads."""
+
+
+class Lane(ABC):
+    """A bounded queue of tasks and the connection that serves it."""
+
+    def __init__(
+        self,
+        shard: OpenShard,
+        ready: "SimpleQueue[Work | None]",
+        later: Callable[["Lane"], None],
+        deliver: Deliver,
+        *,
+        queue_max: int,
+        batch_max: int,
+    ) -> None:
+        self.shard = shard
+        self._ready = ready
+        self._later = later
+        self._deliver = deliver
+        self._queue_max = queue_max
+        self._batch_max = batch_max
+        self._waiting: deque[Task] = deque()
+        self._is_scheduled = False
+        self._lock = threading.Lock()
+        self._connection: apsw.Connection | None = None
+        self._generation = 0
+        self._deadline = 0.0
+        shard.wakers.append(self.wake)
+
+    @property
+    def load(self) -> int:
+        """Tasks that wait, plus one while a thread is at work."""
+        return len(self._waiting) + self._is_scheduled
+
+    def put(self, task: Task) -> None:
+        """Queue a task, on the event loop; raises ShardBusyError when the queue is at its bound.
+
+        The thread is called at the end of the loop's turn: it then finds all that the turn brought, and does not
+        fight the loop for the interpreter over the first of it.
+        """
+        if len(self._waiting) >= self._queue_max:
+            raise ShardBusyError(f"{self._queue_max} requests of this room wait already.")
+        self._waiting.append(task)
+        if self._must_schedule():
+            self._later(self)
+
+    def wake(self) -> None:
+        """Have a thread come by, unless one is on its way; from any thread."""
+        if self._must_schedule():
+            self.call()
+
+    def call(self) -> None:
+        """Call a thread to a lane that was promised one."""
+        self._ready.put(self)
+
+    def _must_schedule(self) -> bool:
+        with self._lock:
+            must_schedule = not self._is_scheduled
+            self._is_scheduled = True
+        return must_schedule
+
+    def work(self) -> None:
+        """Serve one batch, on a worker thread."""
+        if self._generation != self.shard.generation:
+            self._disconnect()
+        batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._batch_max))]
+        if batch:
+            try:
+                events, outcomes = self._serve(batch)
+            except Exception as error:  # whatever it is, somebody waits for an answer to every task
+                explained = self._explain(error)
+                events, outcomes = [], [Outcome(task, None, explained) for task in batch]
+            self._deliver(self.shard, events, outcomes)
+        with self._lock:
+            self._is_scheduled = bool(self._waiting) or self._generation != self.shard.generation
+            if self._is_scheduled:
+                self._ready.put(self)
+
+    @abstractmethod
+    def _serve(self, batch: list[Task]) -> tuple[Sequence[Event], list[Outcome]]:
+        """Do a batch and return its events in commit order with one outcome for each task."""
+
+    def _connected(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        connection.set_progress_handler(self._is_too_late, PROGRESS_STEPS)
+
+    def _is_too_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+    def _disconnect(self) -> None:
+        self._generation = self.shard.generation
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            self.shard.disconnect(connection)
+
+    def _explain(self, error: Exception) -> Exception:
+        """Return a task's error in this package's words."""
+        if isinstance(error, apsw.InterruptError):
+            return DeadlineError("This took too long and was stopped; ask for less at once.")
+        if isinstance(error, StopIteration):
+            # A future refuses it (PEP 479), and then nobody in its batch would be answered.
+            return RuntimeError(f"an act raised {error!r}")
+        return translate(error, self.shard.room_id) if isinstance(error, apsw.Error) else error
+
+
+class ReadLane(Lane):
+    """Answers questions, each batch in one snapshot."""
+
+    _reader: Reader
+
+    def _serve(self, batch: list[Task]) -> tuple[Sequence[Event], list[Outcome]]:
+        if self._connection is None:
+            connection, self._reader = self.shard.connect_reader()
+            self._connected(connection)
+        assert self._connection is not None
+        self._deadline = float("inf")
+        self._connection.execute("BEGIN")
+        try:
+            return (), [self._answer(task) for task in batch]
+        finally:
+            self._deadline = float("inf")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _answer(self, task: Task) -> Outcome:
+        self._deadline = time.monotonic() + task.deadline_seconds
+        try:
+            return Outcome(task, task.act(self._reader, *task.arguments, **task.options), None)
+        except Exception as error:  # delivered to whoever asked
+            if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+                # Every connection still has the damaged file open when another is put in its place.
+                self.shard.retire()
+            return Outcome(task, None, self._explain(error))
+
+
+class _LostTransactionError(Exception):
+    """SQLite rolled the whole transaction back under one task."""
+
+    def __init__(self, task: Task, cause: Exception) -> None:
+        self.task, self.cause = task, cause
+
+
+_STORAGE_ERRORS = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.ReadOnlyError)
+"""Errors that concern everybody in the batch, not the task that met them."""
+
+
+class WriteLane(Lane):
+    """Changes the shard: a batch is one transaction, a task is one savepoint."""
+
+    _writer: Writer
+
+    def _serve(self, batch: list[Task]) -> tuple[Sequence[Event], list[Outcome]]:
+        if self._connection is not None and has_moved(self._connection):
+            # What is written to a file without its name is gone when the file is closed.
+            self._stop(BrokenShardError(self.shard.room_id, "its file was moved or replaced while it was open"))
+        if self._connection is None:
+            connection, self._writer = self.shard.connect_writer()
+            self._connected(connection)
+        failed: list[Outcome] = []
+        while batch:
+            try:
+                return self._transact(batch, failed)
+            except _LostTransactionError as lost:
+                # Nothing of the others is committed yet, so they are simply done again without it.
+                failed.append(Outcome(lost.task, None, self._explain(lost.cause)))
+                batch = [task for task in batch if task is not lost.task]
+        return (), failed
+
+    def _transact(self, batch: list[Task], failed: list[Outcome]) -> tuple[Sequence[Event], list[Outcome]]:
+        assert self._connection is not None
+        self._writer.emitted = []
+        self._deadline = float("inf")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._do(task) for task in batch]
+        except apsw.Error as error:
+            return (), failed + self._undo(batch, error)
+        self._deadline = float("inf")
+        try:
+            self._connection.execute("COMMIT")
+        except apsw.FullError as error:
+            return (), failed + self._undo(batch, error)
+        except apsw.Error as error:
+            unknown = OutcomeUnknownError()
+            unknown.__cause__ = error
+            self._stop(BrokenShardError(self.shard.room_id, "the disk failed during a write; it is being reopened"))
+            return (), failed + [Outcome(task, None, unknown) for task in batch]
+        return self._writer.emitted, failed + outcomes
+
+    def _do(self, task: Task) -> Outcome:
+        connection, writer = self._connection, self._writer
+        assert connection is not None
+        connection.execute("SAVEPOINT task")
+        emitted = len(writer.emitted)
+        self._deadline = time.monotonic() + task.deadline_seconds
+        try:
+            value = task.act(writer, *task.arguments, **task.options)
+        except _STORAGE_ERRORS:
+            raise
+        except Exception as error:  # delivered to whoever asked; its neighbours stay
+            self._deadline = float("inf")
+            if not connection.in_transaction:
+                raise _LostTransactionError(task, error) from error
+            connection.execute("ROLLBACK TO task")
+            connection.execute("RELEASE task")
+            del writer.emitted[emitted:]
+            return Outcome(task, None, self._explain(error))
+        # What follows is no longer the task's: stopped at its deadline, it would take its neighbours with it.
+        self._deadline = float("inf")
+        connection.execute("RELEASE task")
+        return Outcome(task, value, None)
+
+    def _undo(self, batch: list[Task], error: apsw.Error) -> list[Outcome]:
+        """Take a batch back whole; a disk that fails or lies stops the shard."""
+        assert self._connection is not None
+        self._deadline = float("inf")
+        explained = self._explain(error)
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._stop(UnavailableError(str(explained)))
+        if isinstance(error, (apsw.IOError, apsw.CorruptError, apsw.NotADBError)):
+            assert isinstance(explained, UnavailableError)
+            self._stop(explained)
+        return [Outcome(task, None, explained) for task in batch]
+
+    def _stop(self, failure: UnavailableError) -> None:
+        self.shard.fail(failure)
+        self._disconnect()

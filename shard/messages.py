@@ -1,0 +1,164 @@
+"""Messages: stored once, in order, found again by pages.
+
+Ids are positions. A live message gets the writer's next id; a message imported with its original time gets the first
+free id of that time, so a page is ordered by time wherever a message came from.
+"""
+
+from typing import NamedTuple
+
+import apsw
+
+import ids
+from ids import MessageId, ThreadId, UserId
+from shard import words
+from shard.access import Channel
+from shard.connections import Reader, Writer
+from shard.errors import NotFoundError
+from shard.rows import Message, Stretch
+
+CONTENT_LENGTH_MAX = 8_000
+"""Characters of one message; the schema holds the same bound."""
+NONCE_LENGTH_MAX = 64
+
+MESSAGE_COLUMNS = (
+    "id, channel_id, thread_id, user_id, content, content_type, metadata, reply_to_id, nonce, edit_count, "
+    "is_pinned, created_at, edited_at"
+)
+
+
+class Draft(NamedTuple):
+    """What a person sends."""
+
+    content: str
+    nonce: str | None = None
+    thread_id: ThreadId | None = None
+    reply_to_id: MessageId | None = None
+
+
+def insert(
+    writer: Writer, channel: Channel, draft: Draft, *, now_ms: int, sent_at: int | None = None
+) -> Message | None:
+    """Store a message, indexed and counted by the schema's triggers; `sent_at` is the original time of an import.
+
+    Returns None when this person has already sent this nonce: nothing is stored then.
+    """
+    message_id = MessageId(writer.ids.next(now_ms)) if sent_at is None else _free_id(writer, sent_at)
+    created_at = now_ms if sent_at is None else sent_at
+    row = (message_id, channel.id, draft.thread_id, channel.user_id, draft.content, draft.reply_to_id, draft.nonce)
+    try:
+        writer.run(_INSERT, (*row, created_at, words.to_index(draft.content)))
+    except apsw.ConstraintError as error:
+        if "messages.nonce" not in str(error):
+            raise
+        return None
+    return Message(
+        id=message_id,
+        channel_id=channel.id,
+        thread_id=draft.thread_id,
+        user_id=channel.user_id,
+        content=draft.content,
+        content_type="text",
+        metadata=None,
+        reply_to_id=draft.reply_to_id,
+        nonce=draft.nonce,
+        edit_count=0,
+        is_pinned=0,
+        created_at=created_at,
+        edited_at=None,
+    )
+
+
+def _free_id(writer: Writer, sent_at: int) -> MessageId:
+    # Times before the epoch share its first millisecond.
+    end = ids.at(max(sent_at, ids.EPOCH_MS) + 1)
+    row = writer.one("SELECT max(id) FROM messages WHERE id < ?", (end,))
+    free = ids.following((row[0] or 0) if row else 0, sent_at)
+    # An import of this very millisecond, or of a later one, takes a number that a live message would get.
+    writer.ids.seen(free)
+    return MessageId(free)
+
+
+def sent_with(reader: Reader, user_id: UserId, nonce: str) -> Message | None:
+    """Return the message that a person sent with this nonce."""
+    return _one(reader, _BY_NONCE, (user_id, nonce))
+
+
+def one(reader: Reader, channel: Channel, message_id: MessageId) -> Message:
+    """Return a message of this channel; raises NotFoundError for any other id."""
+    message = _one(reader, _BY_ID, (message_id, channel.id))
+    if message is None:
+        raise NotFoundError("message")
+    return message
+
+
+def newest(reader: Reader, channel: Channel, thread_id: ThreadId | None, *, limit: int) -> Stretch:
+    """Return the newest messages of a channel or of one thread."""
+    return before(reader, channel, thread_id, MessageId(ids.ID_MAX), limit=limit)
+
+
+def before(
+    reader: Reader, channel: Channel, thread_id: ThreadId | None, message_id: MessageId, *, limit: int
+) -> Stretch:
+    """Return the messages just older than an id (which need not exist)."""
+    if thread_id is None:
+        return _stretch(reader, _CHANNEL_BEFORE, (channel.id, message_id, limit))
+    return _stretch(reader, _THREAD_BEFORE, (thread_id, channel.id, message_id, limit))
+
+
+def after(
+    reader: Reader, channel: Channel, thread_id: ThreadId | None, message_id: MessageId, *, limit: int
+) -> Stretch:
+    """Return the messages just newer than an id (which need not exist)."""
+    if thread_id is None:
+        return _stretch(reader, _CHANNEL_AFTER, (channel.id, message_id, limit))
+    return _stretch(reader, _THREAD_AFTER, (thread_id, channel.id, message_id, limit))
+
+
+def around(
+    reader: Reader, channel: Channel, thread_id: ThreadId | None, message_id: MessageId, *, limit: int
+) -> Stretch:
+    """Return the messages at and next to an id: half of them not newer, the rest newer."""
+    older = before(reader, channel, thread_id, following(message_id), limit=limit - limit // 2)
+    return after(reader, channel, thread_id, message_id, limit=limit - older.length).joined(older)
+
+
+def following(message_id: MessageId) -> MessageId:
+    """Return the position just after an id, within what SQLite can compare."""
+    return MessageId(min(message_id + 1, ids.ID_MAX))
+
+
+def _one(reader: Reader, sql: str, parameters: tuple[object, ...]) -> Message | None:
+    row = reader.one(sql, parameters)
+    return None if row is None else Message._make(row)
+
+
+def _stretch(reader: Reader, sql: str, parameters: tuple[object, ...]) -> Stretch:
+    row = reader.one(sql, parameters)
+    assert row is not None
+    return Stretch._make(row)
+
+
+def _packed(select: str) -> str:
+    """Return a statement that gives a whole stretch in one row, newest first.
+
+    apsw lets go of the interpreter's lock for every row, and a thread that wants it back waits behind the event loop;
+    and what stays packed until somebody needs it need not be unpacked for a page that is rendered already.
+    """
+    return (
+        f"SELECT json_group_array(json_array({MESSAGE_COLUMNS})), max(id), min(id), count(*) "  # noqa: S608
+        f"FROM (SELECT * FROM ({select}) ORDER BY id DESC)"
+    )
+
+
+_INSERT = (
+    "INSERT INTO messages (id, channel_id, thread_id, user_id, content, reply_to_id, nonce, created_at, search_text) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SELECT = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE is_deleted = 0 AND "  # noqa: S608
+_BY_NONCE = _SELECT + "user_id = ? AND nonce = ?"
+_BY_ID = _SELECT + "id = ? AND channel_id = ?"
+_CHANNEL_BEFORE = _packed(_SELECT + "channel_id = ? AND id < ? ORDER BY id DESC LIMIT ?")
+_CHANNEL_AFTER = _packed(_SELECT + "channel_id = ? AND id > ? ORDER BY id LIMIT ?")
+# The unary plus keeps the planner on the thread's own index.
+_THREAD_BEFORE = _packed(_SELECT + "thread_id = ? AND +channel_id = ? AND id < ? ORDER BY id DESC LIMIT ?")
+_THREAD_AFTER = _packed(_SELECT + "thread_id = ? AND +channel_id = ? AND id > ? ORDER BY id LIMIT ?")

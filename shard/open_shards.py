@@ -1,0 +1,137 @@
+"""One open shard: its connections, and what happens to them when the disk fails.
+
+A shard fails stop. After an I/O error in a commit nobody can say what the log holds, so every connection is closed
+before the file is opened again: the first opener then recovers the log, and what it finds is the truth.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+
+import ids
+from migrations import engine
+from shard import files
+from shard.connections import Reader, Writer
+from shard.errors import ShardBusyError, UnavailableError
+
+log = logging.getLogger(__name__)
+C = TypeVar("C")
+
+REOPEN_AFTER_SECONDS = 2.0
+"""A broken shard is tried again this often at most: long enough to cost nothing, short enough to heal unattended."""
+
+
+class OpenShard:
+    """The connections of one room, shared by its lanes; every method may be called from any thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        room_id: ids.RoomId,
+        migrations: Sequence[engine.Migration],
+        clock: Callable[[], int],
+        *,
+        size_bytes_max: int | None = None,
+    ) -> None:
+        self.room_id = room_id
+        self._path = files.path_of(folder, room_id)
+        self._migrations = migrations
+        self._clock = clock
+        self._size_bytes_max = size_bytes_max
+        self._lock = threading.Lock()
+        self._failure: UnavailableError | None = None
+        self._retry_at = 0.0
+        self._must_check = False
+        self._connected = 0
+        self.generation = 0
+        """Lanes close connections of an older generation before they do anything else."""
+        self.wakers: list[Callable[[], None]] = []
+        """One call for each lane, which makes a thread come by."""
+
+    def connect_writer(self) -> tuple[apsw.Connection, Writer]:
+        """Open the one writing connection; raises what `files.open_writer` raises, or the failure it still has."""
+        with self._lock:
+            self._refuse_while_broken()
+            return self._counted(self._open_writer)
+
+    def connect_reader(self) -> tuple[apsw.Connection, Reader]:
+        """Open a reading connection to a migrated shard; raises what `connect_writer` raises."""
+        with self._lock:
+            self._refuse_while_broken()
+            return self._counted(self._open_reader)
+
+    def disconnect(self, connection: apsw.Connection) -> None:
+        """Close a connection; the last one moves the log into the database."""
+        with self._lock:
+            self._connected -= 1
+            try:
+                connection.close()
+            except apsw.Error as error:
+                # Everything acknowledged is in the log already; the next open recovers it.
+                log.warning("closing a shard failed", extra={"room_id": self.room_id, "reason": str(error)})
+
+    def retire(self) -> None:
+        """Have every lane close its connection."""
+        self.generation += 1
+        for wake in self.wakers:
+            wake()
+
+    def fail(self, failure: UnavailableError) -> None:
+        """Close all connections and answer `failure` until the next try to open and check the file."""
+        with self._lock:
+            self._remember(failure)
+            self._must_check = True
+        self.retire()
+        log.error("a shard failed", extra={"room_id": self.room_id, "reason": str(failure)})
+
+    def _refuse_while_broken(self) -> None:
+        if self._failure is not None and time.monotonic() < self._retry_at:
+            # Raised for every request: a kept traceback would grow with each.
+            raise self._failure.with_traceback(None)
+        if self._must_check and self._connected:
+            raise ShardBusyError("This room is being reopened after a disk error.")
+
+    def _remember(self, failure: UnavailableError) -> None:
+        self._failure = failure
+        self._retry_at = time.monotonic() + REOPEN_AFTER_SECONDS
+
+    def _counted(self, connect: Callable[[], C]) -> C:
+        try:
+            connected = connect()
+        except UnavailableError as failure:
+            if not isinstance(failure, ShardBusyError):
+                self._remember(failure)
+                log.error("a shard cannot be opened", extra={"room_id": self.room_id, "reason": str(failure)})  # noqa: TRY400
+            raise
+        self._failure = None
+        self._connected += 1
+        return connected
+
+    def _open_writer(self) -> tuple[apsw.Connection, Writer]:
+        opened = files.open_writer(
+            self._path,
+            self.room_id,
+            self._migrations,
+            now_ms=self._clock(),
+            check=self._must_check,
+            size_bytes_max=self._size_bytes_max,
+        )
+        self._must_check = False
+        return opened
+
+    def _open_reader(self) -> tuple[apsw.Connection, Reader]:
+        if self._must_check:
+            self._open_writer()[0].close()
+        connection, reader, is_behind = files.open_reader(self._path, self.room_id, self._migrations)
+        if is_behind:
+            try:
+                self._open_writer()[0].close()
+            except BaseException:
+                connection.close()
+                raise
+        return connection, reader

@@ -1,0 +1,266 @@
+"""Search: nothing a person types is syntax, and what is found is what a plain look at the words would find."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import apsw
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ids import ChannelId, MessageId
+from shard import actions, search
+from shard.connections import Writer
+from shard.errors import BadSearchError, NotFoundError
+from shard.messages import Draft
+from shard.search import TERMS_MAX, TEXT_LENGTH_MAX
+from tests.shard import direct, stage
+
+NOW = stage.NOW_MS
+SYNTAX = [
+    '"',
+    "NEAR",
+    "NEAR(",
+    "AND",
+    "OR",
+    "NOT",
+    "(",
+    ")",
+    "*",
+    "^",
+    ":",
+    "-",
+    "+",
+    "{",
+    "}",
+    ",",
+    "words:",
+    "'",
+    ";",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One file for all examples of this module."""
+
+    connection: apsw.Connection
+    writer: Writer
+    room: stage.Room
+
+    def say(self, *texts: str, channel: str = "general") -> list[MessageId]:
+        """Send messages and return their ids."""
+        return [
+            actions.send_message(
+                self.writer, stage.ANNA, self.room.channels[channel], Draft(text), now_ms=NOW
+            ).message.id
+            for text in texts
+        ]
+
+    def find(
+        self, text: str, *, channel: str | None = None, before: MessageId | None = None, limit: int = 100
+    ) -> list[str]:
+        """Return what ANNA finds, newest first."""
+        found = actions.search_messages(
+            self.writer,
+            stage.ANNA,
+            search.parse(text),
+            channel_id=None if channel is None else self.room.channels[channel],
+            before=before,
+            limit=limit,
+            now_ms=NOW,
+        )
+        return [message.content for message in found]
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shard]:
+    with direct.writing(tmp_path_factory.mktemp("search")) as (connection, writer, room):
+        yield Shard(connection, writer, room)
+
+
+@pytest.fixture
+def shard(file: Shard) -> Iterator[Shard]:
+    with direct.undone(file.connection, file.writer):
+        yield file
+
+
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+syntax_like = st.lists(st.sampled_from(SYNTAX) | st.text('ab é日の*"-', max_size=4), max_size=12).map(" ".join)
+glued = st.lists(st.sampled_from(SYNTAX) | st.text("ab 日\u0301\u200d👍", max_size=3), max_size=12).map("".join)
+
+
+@settings(max_examples=300)
+@given(text=anything | syntax_like | glued)
+@example("a\0b")
+@example('"')
+@example('""')
+@example('-"a" b')
+@example("a* NEAR(b c, 3)")
+@example("*")
+@example("\u0301")
+@example("日 の\u0301")
+def test_no_text_is_a_syntax_error(file: Shard, text: str) -> None:
+    """Whatever is typed either is refused as nothing to search for or runs."""
+    with suppress(BadSearchError):
+        file.find(text)
+
+
+WORDS = ["lemma", "simp", "Simp", "proof", "pro", "prove", "naïve", "naive", "x1"]
+CORPUS = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).map(" ".join), max_size=12)
+TERMS = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.sampled_from(WORDS)
+        | st.sampled_from(["pro*", "si*", "x*"])
+        | st.lists(st.sampled_from(WORDS), min_size=2, max_size=3).map(lambda words: f'"{" ".join(words)}"'),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def folded(text: str) -> str:
+    """Lower case without accents."""
+    return "".join(c for c in unicodedata.normalize("NFD", text.lower()) if not unicodedata.combining(c))
+
+
+def has(content: str, term: str) -> bool:
+    """Tell whether a text has a word, a "phrase" or a beginning*."""
+    words, wanted = folded(content).split(), folded(term)
+    if wanted.endswith("*"):
+        return any(word.startswith(wanted[:-1]) for word in words)
+    phrase = wanted.strip('"').split()
+    return any(words[at : at + len(phrase)] == phrase for at in range(len(words)))
+
+
+@settings(max_examples=150)
+@given(corpus=CORPUS, terms=TERMS)
+def test_words_phrases_beginnings_and_exclusions(file: Shard, corpus: list[str], terms: list[tuple[bool, str]]) -> None:
+    """All wanted terms must occur and none of the unwanted, newest first, as a plain look at the words finds them."""
+    text = " ".join(("-" if unwanted else "") + term for unwanted, term in terms)
+    with direct.undone(file.connection, file.writer):
+        file.say(*corpus)
+        if all(unwanted for unwanted, _ in terms):
+            with pytest.raises(BadSearchError):
+                file.find(text)
+            return
+        wanted = [one for one in corpus if all(has(one, term) is not unwanted for unwanted, term in terms)]
+        assert file.find(text) == wanted[::-1]
+
+
+UNSPACED = st.text("日本語証明のカナ가나다กขค", min_size=1, max_size=8)
+MIXED = st.lists(UNSPACED | st.sampled_from(["Lean4", "abc", "x"]), min_size=1, max_size=3).map("".join)
+
+
+@settings(max_examples=150)
+@given(contents=st.lists(MIXED, min_size=1, max_size=6), data=st.data())
+def test_unspaced_scripts_are_found_like_substrings(file: Shard, contents: list[str], data: st.DataObject) -> None:
+    """Any piece of an unspaced text, also where it meets Latin words, is found in every text that contains it."""
+    source = data.draw(st.sampled_from(contents), label="source")
+    # A Latin word is found whole, so a piece neither begins nor ends inside one.
+    cuts = [0, *(m.end() for m in re.finditer(r"[A-Za-z0-9]+|.", source))]
+    start = data.draw(st.sampled_from(cuts[:-1]), label="start")
+    end = data.draw(st.sampled_from([cut for cut in cuts if cut > start]), label="end")
+    piece = source[start:end]
+    with direct.undone(file.connection, file.writer):
+        file.say(*contents)
+        found = file.find(piece)
+        assert source in found
+        assert found == [one for one in reversed(contents) if contains(one, piece)]
+
+
+def contains(content: str, piece: str) -> bool:
+    """Tell whether a text contains a piece that does not cut a Latin word of it."""
+    latin = "A-Za-z0-9"
+    pattern = re.escape(piece)
+    if re.match(f"[{latin}]", piece):
+        pattern = f"(?<![{latin}]){pattern}"
+    if re.search(f"[{latin}]$", piece):
+        pattern = f"{pattern}(?![{latin}])"
+    return re.search(pattern, content, re.IGNORECASE) is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "hits", "misses"),
+    [
+        ("日本語の本を読む", ["日本", "本語", "本", "読む", "日本語の本", "む", "日*"], ["日語", "本日", "今日"]),
+        ("Lean4の証明は楽しい", ["Lean4の証明", "Lean4の", "の証明", "証明", "lean4", "証"], ["明証", "Lean"]),
+        ("証明Lean4", ["証明Lean4", "証明", "明Lean4", "Lean4"], ["証Lean4"]),
+        ("안녕하세요 여러분", ["안녕", "하세요", "여러분", "녕하", "안녕하세요 여러분"], ["분여"]),
+        ("สวัสดีครับ", ["สวัสดี", "ครับ", "สวัสดีครับ"], ["ครับสวัสดี"]),
+        ("हिन्दी में प्रमाण", ["हिन्दी", "प्रमाण", "हि*"], ["हिन", "प्रम"]),
+        ("Ein Café in Zürich", ["cafe", "CAFÉ", "zurich", "Zürich", "Cafe\u0301", "ca*"], ["caf", "urich"]),
+        ("decomposed Cafe\u0301", ["café", "cafe", "Cafe\u0301"], ["caf"]),
+        ("call foo_bar::baz(x) now", ["foo_bar::baz", "foo", "bar", "baz", '"foo bar"', "foo_bar", "ba*"], ["fo"]),
+        ("ジョン・スミス「はい」", ["スミス", "ジョン・スミス", "はい", "ジョン"], ["ミジョ"]),
+        ("said \u201chello\u201d, didn't", ["hello", "didn't", "didn\u2019t", "said,"], ["sai"]),
+        ("👍 done", ["done"], ["ok"]),
+        ("𠮷野家", ["𠮷野", "𠮷", "野家"], ["家野"]),
+    ],
+)
+def test_scripts_of_the_world(shard: Shard, content: str, hits: list[str], misses: list[str]) -> None:
+    """Words are found in scripts with and without spaces, with accents folded and code cut at its signs."""
+    shard.say(content, "something else entirely", "別の話")
+    assert {text: shard.find(text) for text in hits} == {text: [content] for text in hits}
+    assert {text: shard.find(text) for text in misses} == {text: [] for text in misses}
+
+
+def test_bounds_of_a_search_text() -> None:
+    """A text at its bounds is searched for, one beyond them or without any word is refused."""
+    search.parse(" ".join(f"w{number}" for number in range(TERMS_MAX)))
+    search.parse("x" * TEXT_LENGTH_MAX)
+    too_much = [" ".join(f"w{number}" for number in range(TERMS_MAX + 1)), "x" * (TEXT_LENGTH_MAX + 1)]
+    for text in [*too_much, "", "   ", "-only -not", "!?", '""', "👍", "-"]:
+        with pytest.raises(BadSearchError):
+            search.parse(text)
+
+
+def test_pages_of_results(shard: Shard) -> None:
+    """Results come newest first, and `before` walks through all of them once."""
+    sent = shard.say(*(f"word {number}" for number in range(25)))
+    everything = [f"word {number}" for number in reversed(range(25))]
+    assert shard.find("word") == everything
+    walked: list[str] = []
+    before = None
+    while page := shard.find("word", before=before, limit=7):
+        walked.extend(page)
+        before = sent[int(page[-1].split()[1])]
+    assert walked == everything
+    assert shard.find("word", before=MessageId(0)) == []
+
+
+def test_private_channels_do_not_leak(shard: Shard) -> None:
+    """Words of a private channel are found by the owner and neither found nor hinted at to members."""
+    shard.say("secret here", channel="other")
+    shard.say("secret there")
+    assert shard.find("secret") == ["secret there", "secret here"]
+    assert shard.find("secret", channel="other") == ["secret here"]
+    direct.make_private(shard.writer, shard.room, "other")
+    assert shard.find("secret") == ["secret there"]
+    with pytest.raises(NotFoundError) as hidden:
+        shard.find("secret", channel="other")
+    with pytest.raises(NotFoundError) as missing:
+        actions.search_messages(
+            shard.writer,
+            stage.ANNA,
+            search.parse("secret"),
+            channel_id=ChannelId(5),
+            before=None,
+            limit=9,
+            now_ms=NOW,
+        )
+    assert str(hidden.value) == str(missing.value)
+
+
+def test_deleted_and_edited_words_are_not_found(shard: Shard) -> None:
+    """The index follows a message: edited words replace the old ones and deleted ones are gone."""
+    edited, deleted = shard.say("old words", "old sayings")
+    shard.writer.run("UPDATE messages SET content = 'new words' WHERE id = ?", (edited,))
+    shard.writer.run("UPDATE messages SET is_deleted = 1 WHERE id = ?", (deleted,))
+    assert shard.find("old") == []
+    assert shard.find("new") == ["new words"]
+    shard.connection.execute("INSERT INTO messages_fts (messages_fts, rank) VALUES ('integrity-check', 1)")
