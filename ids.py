@@ -20,6 +20,7 @@ EPOCH_MS = 1_420_070_400_000
 """2015-01-01T00:00:00Z: early enough for imported history, late enough to last until the year 2084."""
 
 SEQUENCE_BITS = 22
+PER_MILLISECOND = 1 << SEQUENCE_BITS
 ID_MAX = 2**63 - 1
 TIME_MS_MAX = (ID_MAX >> SEQUENCE_BITS) + EPOCH_MS
 

@@ -6,6 +6,7 @@ take one of these instead of an id, so none can be called without the question h
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ids import ChannelId, UserId
 from shard import permissions
@@ -24,8 +25,7 @@ class Membership:
         return self.permissions & need == need
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(NamedTuple):
     """A channel that `user_id` sees, with what they may do in it."""
 
     id: ChannelId
@@ -61,6 +61,7 @@ def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: i
     """
     row = reader.one(_CHANNEL, (user_id, channel_id))
     if row is None:
+        open_room(reader, user_id, 0, now_ms=now_ms)  # to a stranger the room itself is not there
         raise NotFoundError("channel")
     kind, is_private, is_archived, thread_mode, slow_mode_seconds, *member = row
     granted = _granted(user_id, *member, now_ms=now_ms)

@@ -123,7 +123,7 @@ def send_message(
     channel = access.open_channel(writer, user_id, channel_id, need, now_ms=now_ms)
     _require_writable(channel)
     if draft.thread_id is not None:
-        if threads.one(writer, channel, draft.thread_id).is_locked and not channel.may(permissions.MANAGE_THREADS):
+        if threads.is_locked(writer, channel, draft.thread_id) and not channel.may(permissions.MANAGE_THREADS):
             raise ConflictError("This thread is locked.")
     elif channel.thread_mode == "required":
         raise ConflictError("Messages of this channel belong into a thread: name one, or open one first.")

@@ -4,7 +4,7 @@ A function that takes a Reader cannot write, and a Reader's connection refuses t
 connection; the lanes see to it that one thread at a time uses them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
@@ -34,21 +34,40 @@ class Reader:
 class Writer(Reader):
     """Changes a shard inside the transaction that its lane holds open.
 
-    `emitted` is what the log gained in this transaction, published after the commit; `ids` gives out the numbers
-    of everything in this shard.
+    `emitted` is what the log gained in this transaction, published after the commit; `ids` gives out the numbers of
+    everything in this shard. What costs much for each change is put off with `later` to the end of the transaction.
     """
 
-    __slots__ = ("_connection", "emitted", "ids")
+    __slots__ = ("_connection", "_later", "emitted", "ids")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId, sequence: ids.Sequence) -> None:
         super().__init__(connection, room_id)
         self._connection = connection
         self.ids = sequence
         self.emitted: list[Event] = []
+        self._later: dict[Callable[[Writer, list[Any]], None], list[Any]] = {}
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Execute one statement."""
         self._execute(sql, parameters)
+
+    def later(self, act: "Callable[[Writer, list[Any]], None]", item: Any) -> None:
+        """Have `act` done once before the commit, for this item and all others of the transaction.
+
+        What is rolled back in between is not taken off the list: an act looks at what it finds.
+        """
+        self._later.setdefault(act, []).append(item)
+
+    def settle(self) -> None:
+        """Do what was put off; called once, before the commit."""
+        later, self._later = self._later, {}
+        for act, items in later.items():
+            act(self, items)
+
+    def begin(self) -> None:
+        """Forget what an earlier transaction left undone."""
+        self.emitted = []
+        self._later = {}
 
     def changed(self) -> int:
         """Return how many rows the last statement changed."""

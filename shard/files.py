@@ -5,7 +5,7 @@ import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 
@@ -18,8 +18,21 @@ from shard.errors import BrokenShardError, ShardBusyError, ShardFullError
 
 T = TypeVar("T")
 
-CACHE_KIB = 512
+READER_CACHE_KIB = 512
 """Page cache of one connection: a busy room's newest pages; the kernel caches the rest for all rooms."""
+
+WRITER_CACHE_KIB = 2_000
+"""Page cache of a writing connection: the places in its indexes that the next messages will change."""
+
+
+class Bounds(NamedTuple):
+    """What a writing connection may use: disk for the database, None without a limit, and memory for its pages."""
+
+    size_bytes_max: int | None = None
+    cache_kib: int = WRITER_CACHE_KIB
+
+
+UNBOUNDED = Bounds()
 
 CHECK_PAGES_MAX = 65_536
 """A shard above this (256 MB) is not checked page by page on reopening; the monitor's rotation does that."""
@@ -75,13 +88,20 @@ def _build(
         connection.pragma("synchronous", "OFF")
         engine.apply(connection, migrations, now_ms=now_ms)
         connection.execute("BEGIN IMMEDIATE")
-        result = found(Writer(connection, room_id, ids.Sequence(room_id)))
+        writer = Writer(connection, room_id, ids.Sequence(room_id))
+        result = found(writer)
+        writer.settle()
         connection.execute("COMMIT")
         connection.pragma("synchronous", "FULL")
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     finally:
         connection.close()
     return result
+
+
+def discard_unfinished(folder: Path, room_id: ids.RoomId) -> None:
+    """Remove what a killed process left of a shard that was being made."""
+    _discard(path_of(folder, room_id).with_suffix(".new"))
 
 
 def _discard(building: Path) -> None:
@@ -96,14 +116,14 @@ def open_writer(
     *,
     now_ms: int,
     check: bool,
-    size_bytes_max: int | None = None,
+    bounds: Bounds = UNBOUNDED,
 ) -> tuple[apsw.Connection, Writer]:
     """Open a shard for writing: the right room's, migrated, and with `check` looked through for damage.
 
     Raises BrokenShardError with the reason when the file is missing, damaged, another room's or from a newer
     release, ShardBusyError when another process holds it, ShardFullError when a migration finds no space.
     """
-    connection = _connect(path, room_id, read_only=False, size_bytes_max=size_bytes_max)
+    connection = _connect(path, room_id, read_only=False, bounds=bounds)
     reader = Reader(connection, room_id)
     with _refusing(connection, room_id):
         engine.apply(connection, migrations, now_ms=now_ms)
@@ -122,7 +142,7 @@ def open_reader(
 
     Raises BrokenShardError and ShardBusyError as `open_writer` does.
     """
-    connection = _connect(path, room_id, read_only=True)
+    connection = _connect(path, room_id, read_only=True, bounds=Bounds(cache_kib=READER_CACHE_KIB))
     reader = Reader(connection, room_id)
     with _refusing(connection, room_id):
         is_behind = bool(engine.pending(connection, migrations))
@@ -154,11 +174,13 @@ def _raise_explained(error: BaseException, room_id: ids.RoomId) -> None:
         raise BrokenShardError(room_id, str(error)) from error
 
 
-def _connect(path: Path, room_id: ids.RoomId, *, read_only: bool, size_bytes_max: int | None = None) -> apsw.Connection:
+def _connect(path: Path, room_id: ids.RoomId, *, read_only: bool, bounds: Bounds) -> apsw.Connection:
     if not path.is_file():
         raise BrokenShardError(room_id, "its file is missing; restore it from a backup")
     try:
-        connection = sqlite.connect(path, cache_kib=CACHE_KIB, read_only=read_only, size_bytes_max=size_bytes_max)
+        connection = sqlite.connect(
+            path, cache_kib=bounds.cache_kib, read_only=read_only, size_bytes_max=bounds.size_bytes_max
+        )
     except apsw.Error as error:
         _raise_explained(error, room_id)
         raise

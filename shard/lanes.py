@@ -1,6 +1,6 @@
 """Lanes carry tasks to a shard: one writing lane, a few reading lanes, one thread at a time in each.
 
-A writing lane takes all that waits into one transaction, a savepoint for each task, and one sync for all. A reading
+A writing lane takes all that waits into one transaction with one sync, each task whole or not at all. A reading
 lane answers all that waits in one snapshot. Nothing leaves a lane before it is durable: results and events of a batch
 go to the event loop together, after the commit, in commit order.
 """
@@ -191,6 +191,10 @@ class ReadLane(Lane):
             return Outcome(task, None, self._explain(error))
 
 
+class _SpoiledTransactionError(Exception):
+    """A task failed after it had written, and no savepoint can take back its part alone."""
+
+
 class _LostTransactionError(Exception):
     """SQLite rolled the whole transaction back under one task."""
 
@@ -203,7 +207,12 @@ _STORAGE_ERRORS = (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.NotADBE
 
 
 class WriteLane(Lane):
-    """Changes the shard: a batch is one transaction, a task is one savepoint."""
+    """Changes the shard: a batch is one transaction, in which every task is kept whole or not at all.
+
+    A savepoint costs a copy of every page that is changed under it, twice as much as the changes themselves. Nearly
+    every task that fails does so before it writes anything, so a batch is first done without savepoints; when one
+    fails later, the batch is taken back and done again with a savepoint for each task.
+    """
 
     _writer: Writer
 
@@ -215,22 +224,30 @@ class WriteLane(Lane):
             connection, self._writer = self.shard.connect_writer()
             self._connected(connection)
         failed: list[Outcome] = []
+        do = self._do_plainly
         while batch:
             try:
-                return self._transact(batch, failed)
+                return self._transact(batch, do, failed)
+            except _SpoiledTransactionError:
+                do = self._do_in_savepoint
             except _LostTransactionError as lost:
                 # Nothing of the others is committed yet, so they are simply done again without it.
                 failed.append(Outcome(lost.task, None, self._explain(lost.cause)))
                 batch = [task for task in batch if task is not lost.task]
         return (), failed
 
-    def _transact(self, batch: list[Task], failed: list[Outcome]) -> tuple[Sequence[Event], list[Outcome]]:
+    def _transact(
+        self, batch: list[Task], do: Callable[[apsw.Connection, Task], Outcome], failed: list[Outcome]
+    ) -> tuple[Sequence[Event], list[Outcome]]:
         assert self._connection is not None
-        self._writer.emitted = []
+        self._writer.begin()
         self._deadline = float("inf")
         try:
+            if self._connection.in_transaction:  # a spoiled one
+                self._connection.execute("ROLLBACK")
             self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._do(task) for task in batch]
+            outcomes = [do(self._connection, task) for task in batch]
+            self._writer.settle()
         except apsw.Error as error:
             return (), failed + self._undo(batch, error)
         self._deadline = float("inf")
@@ -245,28 +262,43 @@ class WriteLane(Lane):
             return (), failed + [Outcome(task, None, unknown) for task in batch]
         return self._writer.emitted, failed + outcomes
 
-    def _do(self, task: Task) -> Outcome:
-        connection, writer = self._connection, self._writer
-        assert connection is not None
-        connection.execute("SAVEPOINT task")
-        emitted = len(writer.emitted)
-        self._deadline = time.monotonic() + task.deadline_seconds
+    def _do_plainly(self, connection: apsw.Connection, task: Task) -> Outcome:
+        changes = connection.total_changes()
         try:
-            value = task.act(writer, *task.arguments, **task.options)
+            return Outcome(task, self._act(task), None)
         except _STORAGE_ERRORS:
             raise
         except Exception as error:  # delivered to whoever asked; its neighbours stay
-            self._deadline = float("inf")
+            if not connection.in_transaction:
+                raise _LostTransactionError(task, error) from error
+            if connection.total_changes() != changes:
+                raise _SpoiledTransactionError from error
+            return Outcome(task, None, self._explain(error))
+
+    def _do_in_savepoint(self, connection: apsw.Connection, task: Task) -> Outcome:
+        emitted = len(self._writer.emitted)
+        connection.execute("SAVEPOINT task")
+        try:
+            value = self._act(task)
+        except _STORAGE_ERRORS:
+            raise
+        except Exception as error:  # delivered to whoever asked; its neighbours stay
             if not connection.in_transaction:
                 raise _LostTransactionError(task, error) from error
             connection.execute("ROLLBACK TO task")
             connection.execute("RELEASE task")
-            del writer.emitted[emitted:]
+            del self._writer.emitted[emitted:]
             return Outcome(task, None, self._explain(error))
-        # What follows is no longer the task's: stopped at its deadline, it would take its neighbours with it.
-        self._deadline = float("inf")
         connection.execute("RELEASE task")
         return Outcome(task, value, None)
+
+    def _act(self, task: Task) -> Any:
+        """Do a task until its deadline; what follows is no longer the task's, and not stopped at it."""
+        self._deadline = time.monotonic() + task.deadline_seconds
+        try:
+            return task.act(self._writer, *task.arguments, **task.options)
+        finally:
+            self._deadline = float("inf")
 
     def _undo(self, batch: list[Task], error: apsw.Error) -> list[Outcome]:
         """Take a batch back whole; a disk that fails or lies stops the shard."""

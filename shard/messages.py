@@ -7,6 +7,7 @@ free id of that time, so a page is ordered by time wherever a message came from.
 from typing import NamedTuple
 
 import apsw
+import orjson
 
 import ids
 from ids import MessageId, ThreadId, UserId
@@ -38,7 +39,7 @@ class Draft(NamedTuple):
 def insert(
     writer: Writer, channel: Channel, draft: Draft, *, now_ms: int, sent_at: int | None = None
 ) -> Message | None:
-    """Store a message, indexed and counted by the schema's triggers; `sent_at` is the original time of an import.
+    """Store a message, counted and indexed before the commit; `sent_at` is the original time of an import.
 
     Returns None when this person has already sent this nonce: nothing is stored then.
     """
@@ -51,28 +52,30 @@ def insert(
         if "messages.nonce" not in str(error):
             raise
         return None
+    writer.later(_finish, message_id)
+    content, nonce, thread_id, reply_to_id = draft
+    sender_id = channel.user_id
     return Message(
-        id=message_id,
-        channel_id=channel.id,
-        thread_id=draft.thread_id,
-        user_id=channel.user_id,
-        content=draft.content,
-        content_type="text",
-        metadata=None,
-        reply_to_id=draft.reply_to_id,
-        nonce=draft.nonce,
-        edit_count=0,
-        is_pinned=0,
-        created_at=created_at,
-        edited_at=None,
+        message_id, channel.id, thread_id, sender_id, content, "text", None, reply_to_id, nonce, 0, 0, created_at, None
     )
+
+
+def _finish(writer: Writer, message_ids: list[MessageId]) -> None:
+    """Count the messages of a transaction in their channels and threads, and make them findable.
+
+    Once for all of them: FTS5 writes out its index at every savepoint, and a busy channel's row changes once.
+    """
+    packed = (orjson.dumps(message_ids).decode(),)
+    writer.run(_COUNT_IN_CHANNELS, packed)
+    writer.run(_COUNT_IN_THREADS, packed)
+    writer.run(INDEX, packed)
 
 
 def _free_id(writer: Writer, sent_at: int) -> MessageId:
     # Times before the epoch share its first millisecond.
-    end = ids.at(max(sent_at, ids.EPOCH_MS) + 1)
-    row = writer.one("SELECT max(id) FROM messages WHERE id < ?", (end,))
-    free = ids.following((row[0] or 0) if row else 0, sent_at)
+    begin = ids.at(sent_at)
+    row = writer.one("SELECT max(id) FROM messages WHERE id < ?", (begin + ids.PER_MILLISECOND,))
+    free = max((row[0] or 0 if row else 0) + 1, begin)
     # An import of this very millisecond, or of a later one, takes a number that a live message would get.
     writer.ids.seen(free)
     return MessageId(free)
@@ -153,6 +156,28 @@ def _packed(select: str) -> str:
 _INSERT = (
     "INSERT INTO messages (id, channel_id, thread_id, user_id, content, reply_to_id, nonce, created_at, search_text) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# Ids of messages that were rolled back are on the list too; only what is there is counted.
+_COUNT_IN_CHANNELS = """
+    UPDATE channels SET message_count = message_count + new.count,
+                        last_message_id = max(coalesce(last_message_id, 0), new.last_id)
+    FROM (SELECT m.channel_id, count(*) AS count, max(m.id) AS last_id
+          FROM json_each(?) CROSS JOIN messages m ON m.id = value GROUP BY m.channel_id) AS new
+    WHERE channels.id = new.channel_id
+"""
+_COUNT_IN_THREADS = """
+    UPDATE threads SET message_count = message_count + new.count,
+                       last_message_id = max(coalesce(last_message_id, 0), new.last_id),
+                       last_message_at = max(last_message_at, new.last_at)
+    FROM (SELECT m.thread_id, count(*) AS count, max(m.id) AS last_id, max(m.created_at) AS last_at
+          FROM json_each(?) CROSS JOIN messages m ON m.id = value WHERE m.thread_id IS NOT NULL
+          GROUP BY m.thread_id) AS new
+    WHERE threads.id = new.thread_id
+"""
+INDEX = (
+    "INSERT INTO messages_fts (rowid, words) SELECT id, coalesce(search_text, content) FROM messages "
+    "WHERE id IN (SELECT value FROM json_each(?)) AND is_deleted = 0 "
+    "AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize d WHERE d.id = messages.id)"
 )
 _SELECT = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE is_deleted = 0 AND "  # noqa: S608
 _BY_NONCE = _SELECT + "user_id = ? AND nonce = ?"

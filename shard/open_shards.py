@@ -36,13 +36,13 @@ class OpenShard:
         migrations: Sequence[engine.Migration],
         clock: Callable[[], int],
         *,
-        size_bytes_max: int | None = None,
+        bounds: files.Bounds = files.UNBOUNDED,
     ) -> None:
         self.room_id = room_id
         self._path = files.path_of(folder, room_id)
         self._migrations = migrations
         self._clock = clock
-        self._size_bytes_max = size_bytes_max
+        self._bounds = bounds
         self._lock = threading.Lock()
         self._failure: UnavailableError | None = None
         self._retry_at = 0.0
@@ -119,7 +119,7 @@ class OpenShard:
             self._migrations,
             now_ms=self._clock(),
             check=self._must_check,
-            size_bytes_max=self._size_bytes_max,
+            bounds=self._bounds,
         )
         self._must_check = False
         return opened

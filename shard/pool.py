@@ -21,6 +21,7 @@ from migrations import engine
 from shard import files
 from shard.connections import Reader, Writer
 from shard.errors import ShardBusyError
+from shard.files import UNBOUNDED, Bounds
 from shard.lanes import READ_BATCH_MAX, WRITE_DEADLINE_SECONDS, Lane, Outcome, ReadLane, Task, Work, WriteLane
 from shard.open_shards import OpenShard
 from shard.rows import Event
@@ -44,7 +45,7 @@ class PoolLimits:
     readers: int = 2
     read_deadline_seconds: float = 1.0
     idle_close_seconds: float = 300.0
-    size_bytes_max: int | None = None
+    bounds: Bounds = UNBOUNDED
 
 
 class _Entry:
@@ -112,6 +113,10 @@ class ShardPool:
     def has(self, room_id: RoomId) -> bool:
         """Tell whether the room's file stands, whatever is in it."""
         return files.path_of(self._folder, room_id).exists()
+
+    def discard_unfinished(self, room_id: RoomId) -> None:
+        """Remove what a killed process left of a shard that never got its name."""
+        files.discard_unfinished(self._folder, room_id)
 
     async def create(
         self, room_id: RoomId, found: Callable[Concatenate[Writer, P], T], *args: P.args, **kwargs: P.kwargs
@@ -191,7 +196,7 @@ class ShardPool:
 
     def _new_entry(self, room_id: RoomId) -> _Entry:
         limits, common = self._limits, (self._later, self._deliver)
-        shard = OpenShard(self._folder, room_id, self._migrations, self._clock, size_bytes_max=limits.size_bytes_max)
+        shard = OpenShard(self._folder, room_id, self._migrations, self._clock, bounds=limits.bounds)
         return _Entry(
             shard,
             WriteLane(shard, self._writes, *common, queue_max=limits.queue_max, batch_max=limits.batch_max),

@@ -44,6 +44,14 @@ def one(reader: Reader, channel: Channel, thread_id: ThreadId) -> Thread:
     return Thread(*row)
 
 
+def is_locked(reader: Reader, channel: Channel, thread_id: ThreadId) -> bool:
+    """Tell whether a thread takes no more messages; raises NotFoundError for an id that is none of this channel."""
+    row = reader.one("SELECT is_locked FROM threads WHERE id = ? AND channel_id = ?", (thread_id, channel.id))
+    if row is None:
+        raise NotFoundError("thread")
+    return bool(row[0])
+
+
 def titled(reader: Reader, channel: Channel, title: str) -> Thread | None:
     """Return the thread with exactly this title."""
     row = reader.one(

@@ -35,26 +35,19 @@ CREATE VIRTUAL TABLE messages_fts USING fts5 (
     tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
 );
 
-CREATE TRIGGER messages_insert AFTER INSERT ON messages BEGIN
-    INSERT INTO messages_fts (rowid, words)
-        SELECT new.id, coalesce(new.search_text, new.content) WHERE new.is_deleted = 0;
-    UPDATE channels SET message_count = message_count + 1,
-                        last_message_id = max(coalesce(last_message_id, 0), new.id)
-        WHERE id = new.channel_id;
-    UPDATE threads SET message_count = message_count + 1,
-                       last_message_id = max(coalesce(last_message_id, 0), new.id),
-                       last_message_at = max(last_message_at, new.created_at)
-        WHERE id = new.thread_id;
-END;
-
+-- New messages are counted and indexed by the application, all of a transaction at its end: FTS5 writes out its index
+-- at every savepoint, and an insert that fires a trigger is one. A message is indexed when its docsize row is there, so
+-- a message that changes before it was indexed is neither taken out nor put in twice.
 CREATE TRIGGER messages_delete AFTER DELETE ON messages BEGIN
     INSERT INTO messages_fts (messages_fts, rowid, words)
-        SELECT 'delete', old.id, coalesce(old.search_text, old.content) WHERE old.is_deleted = 0;
+        SELECT 'delete', old.id, coalesce(old.search_text, old.content)
+        WHERE EXISTS (SELECT 1 FROM messages_fts_docsize WHERE id = old.id);
 END;
 
 CREATE TRIGGER messages_update AFTER UPDATE OF content, search_text, is_deleted ON messages BEGIN
     INSERT INTO messages_fts (messages_fts, rowid, words)
-        SELECT 'delete', old.id, coalesce(old.search_text, old.content) WHERE old.is_deleted = 0;
+        SELECT 'delete', old.id, coalesce(old.search_text, old.content)
+        WHERE EXISTS (SELECT 1 FROM messages_fts_docsize WHERE id = old.id);
     INSERT INTO messages_fts (rowid, words)
         SELECT new.id, coalesce(new.search_text, new.content) WHERE new.is_deleted = 0;
 END;

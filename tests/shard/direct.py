@@ -37,6 +37,7 @@ def writing(folder: Path) -> Iterator[tuple[apsw.Connection, Writer, stage.Room]
 def undone(connection: apsw.Connection, writer: Writer) -> Iterator[None]:
     """Take everything back that is written inside, so that one file serves many examples as if opened for each."""
     writer.ids = ids.Sequence(rooms.last_id(writer))
+    writer.begin()
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -289,6 +289,7 @@ def test_threads_are_listed_by_their_last_word(shard: tuple[Writer, stage.Room])
     threads = [actions.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)]
     act = Draft("word", thread_id=threads[4].id)
     actions.send_message(writer, stage.ANNA, room.general, act, now_ms=NOW + 99)
+    writer.settle()
     walked, before = [], None
     while page := actions.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
         walked.extend(page)

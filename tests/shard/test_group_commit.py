@@ -1,4 +1,4 @@
-"""Group commit: many tasks in one transaction, a savepoint for each, and nothing told before it is durable."""
+"""Group commit: many tasks in one transaction, each whole or not at all, and nothing told before it is durable."""
 
 import asyncio
 import threading

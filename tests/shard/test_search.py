@@ -53,12 +53,12 @@ class Shard:
 
     def say(self, *texts: str, channel: str = "general") -> list[MessageId]:
         """Send messages and return their ids."""
-        return [
-            actions.send_message(
-                self.writer, stage.ANNA, self.room.channels[channel], Draft(text), now_ms=NOW
-            ).message.id
+        sent = [
+            actions.send_message(self.writer, stage.ANNA, self.room.channels[channel], Draft(text), now_ms=NOW)
             for text in texts
         ]
+        self.writer.settle()
+        return [one.message.id for one in sent]
 
     def find(
         self, text: str, *, channel: str | None = None, before: MessageId | None = None, limit: int = 100
