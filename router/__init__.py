@@ -1,0 +1,1 @@
+"""The data plane: HTTP in front of the directory and the shards."""

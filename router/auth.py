@@ -1,0 +1,70 @@
+"""Who is behind a request: a bearer token, or for browsers a cookie that counts only from known origins."""
+
+from collections.abc import Collection
+
+from directory.caches import SessionCache
+from directory.sessions import Viewer, hash_token
+from router.errors import MalformedError, NotAllowedError
+from router.exchange import Asked
+
+COOKIE = "__Host-rookery"
+"""The prefix makes browsers insist on HTTPS, this host and the root path (RFC 6265bis, section 4.1.3.2)."""
+TOKEN_LENGTH_MAX = 128
+_SAFE_METHODS = frozenset({"GET", "HEAD"})
+_SCHEME = b"bearer "
+
+
+class Authenticator:
+    """Finds the session of a request."""
+
+    def __init__(self, sessions: SessionCache, origins: Collection[str]) -> None:
+        self._sessions = sessions
+        self._origins = frozenset(origin.encode() for origin in origins)
+
+    async def identify(self, asked: Asked, method: str, now_ms: int) -> Viewer | None:
+        """Return who asks, or None without a live session.
+
+        Raises NotAllowedError for a cookie from an origin that is not on the list: a foreign page made the browser
+        ask (a cross-site request), so nobody is behind it.
+        """
+        token = _bearer(asked.authorization)
+        if token is None and asked.cookie:
+            token = _from_cookie(asked.cookie)
+            if token is not None and not self._is_own(asked, method):
+                raise NotAllowedError("This origin is not on the list of the server's allowed_origins.")
+        if token is None or len(token) > TOKEN_LENGTH_MAX:
+            return None
+        hashed = hash_token(token)
+        return self._sessions.peek(hashed, now_ms=now_ms) or await self._sessions.load(hashed, now_ms=now_ms)
+
+    def _is_own(self, asked: Asked, method: str) -> bool:
+        """Browsers send Origin with every unsafe request; without one only reading is safe."""
+        return asked.origin in self._origins if asked.origin else method in _SAFE_METHODS
+
+
+def _bearer(header: bytes) -> str | None:
+    if not header:
+        return None
+    if header[:7].lower() != _SCHEME:
+        raise MalformedError("The Authorization header must be: Bearer TOKEN.")
+    return header[7:].strip().decode("latin-1")
+
+
+def _from_cookie(header: bytes) -> str | None:
+    # SimpleCookie gives up at the first cookie that it cannot read, and this host's other cookies are not ours.
+    for cookie in header.decode("latin-1").split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
+
+
+def set_cookie(token: str, age_seconds: int) -> tuple[bytes, bytes]:
+    """Return the header that keeps a token in the browser, out of the reach of scripts."""
+    value = f"{COOKIE}={token}; Path=/; Max-Age={age_seconds}; Secure; HttpOnly; SameSite=Lax"
+    return b"set-cookie", value.encode()
+
+
+def clear_cookie() -> tuple[bytes, bytes]:
+    """Return the header that makes the browser forget the token."""
+    return set_cookie("", 0)

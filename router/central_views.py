@@ -1,0 +1,270 @@
+"""What clients receive of the directory: accounts, sessions, rooms, invites; as in `views`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from directory.accounts import SignedIn
+from directory.invites import Invite
+from directory.room_pages import OwnRoom, PublicRoom
+from directory.rooms import Room
+from directory.sessions import Session
+from directory.user_settings import UserSettings
+from directory.users import User
+from router.views import ChannelView, moment, moment_or_none, text_or_none
+
+
+class MeView(TypedDict):
+    """One's own account."""
+
+    id: str
+    username: str
+    display_name: str | None
+    email: str | None
+    avatar_url: str | None
+    bio: str | None
+    locale: str
+    timezone: str
+    is_anonymous: bool
+    is_bot: bool
+    capabilities: list[str]
+    created_at: datetime
+
+
+class SignedInView(TypedDict):
+    """A session that has just begun. The token is told this once; null when it went into a cookie."""
+
+    token: str | None
+    expires_at: datetime
+    user: MeView
+
+
+class SessionView(TypedDict):
+    """A session, without its token."""
+
+    id: str
+    is_current: bool
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    ip: str | None
+    user_agent: str | None
+
+
+class SessionListView(TypedDict):
+    """One's own live sessions, newest first."""
+
+    sessions: list[SessionView]
+
+
+class SettingsView(TypedDict):
+    """How one likes one's client."""
+
+    notifications_enabled: bool
+    notification_sound: str
+    theme: str
+    compact_mode: bool
+    developer_mode: bool
+    settings: Mapping[str, Any]
+
+
+class RoomView(TypedDict):
+    """A room."""
+
+    id: str
+    kind: str
+    name: str | None
+    display_name: str | None
+    description: str | None
+    icon_url: str | None
+    banner_url: str | None
+    owner_id: str | None
+    is_public: bool
+    is_verified: bool
+    member_count: int
+    state: str
+    created_at: datetime
+
+
+class RoomWithChannelsView(TypedDict):
+    """A room with the channels that the caller sees; none for who is not a member."""
+
+    room: RoomView
+    is_member: bool
+    channels: list[ChannelView]
+
+
+class PublicRoomView(TypedDict):
+    """A public community."""
+
+    id: str
+    name: str
+    display_name: str
+    description: str | None
+    icon_url: str | None
+    banner_url: str | None
+    is_verified: bool
+    member_count: int
+    created_at: datetime
+
+
+class PublicRoomPageView(TypedDict):
+    """Public communities, most members first; `next_cursor` is null on the last page."""
+
+    rooms: list[PublicRoomView]
+    next_cursor: str | None
+
+
+class OwnRoomView(TypedDict):
+    """A room that one is in."""
+
+    id: str
+    kind: str
+    name: str | None
+    display_name: str | None
+    icon_url: str | None
+    owner_id: str | None
+    state: str
+    member_count: int
+    nickname: str | None
+    joined_at: datetime
+    last_read_at: datetime | None
+    notification_level: str
+
+
+class OwnRoomPageView(TypedDict):
+    """The rooms one is in, the one joined last first; `next_cursor` is null on the last page."""
+
+    rooms: list[OwnRoomView]
+    next_cursor: str | None
+
+
+class InviteView(TypedDict):
+    """An invitation, with the room it leads to."""
+
+    code: str
+    room_id: str
+    room_display_name: str | None
+    uses: int
+    max_uses: int | None
+    created_at: datetime
+    expires_at: datetime | None
+
+
+def me(user: User, capabilities: frozenset[str]) -> MeView:
+    """Render one's own account."""
+    return {
+        "id": str(user.id),
+        "username": user.username,
+        "display_name": user.display_name,
+        "email": user.email,
+        "avatar_url": user.avatar_url,
+        "bio": user.bio,
+        "locale": user.locale,
+        "timezone": user.timezone,
+        "is_anonymous": user.is_anonymous,
+        "is_bot": user.is_bot,
+        "capabilities": sorted(capabilities),
+        "created_at": moment(user.created_at),
+    }
+
+
+def signed_in(done: SignedIn, capabilities: frozenset[str], *, tells_token: bool) -> SignedInView:
+    """Render a new session."""
+    return {
+        "token": done.token if tells_token else None,
+        "expires_at": moment(done.session.expires_at),
+        "user": me(done.user, capabilities),
+    }
+
+
+def session(row: Session, current: bytes) -> SessionView:
+    """Render one of one's sessions; `current` is the token hash of the one that asks."""
+    return {
+        "id": str(row.id),
+        "is_current": row.token_hash == current,
+        "created_at": moment(row.created_at),
+        "last_seen_at": moment(row.last_seen_at),
+        "expires_at": moment(row.expires_at),
+        "ip": row.ip,
+        "user_agent": row.user_agent,
+    }
+
+
+def settings(row: UserSettings) -> SettingsView:
+    """Render settings."""
+    return {
+        "notifications_enabled": row.notifications_enabled,
+        "notification_sound": row.notification_sound,
+        "theme": row.theme,
+        "compact_mode": row.compact_mode,
+        "developer_mode": row.developer_mode,
+        "settings": row.settings,
+    }
+
+
+def room(row: Room) -> RoomView:
+    """Render a room."""
+    return {
+        "id": str(row.id),
+        "kind": row.kind,
+        "name": row.name,
+        "display_name": row.display_name,
+        "description": row.description,
+        "icon_url": row.icon_url,
+        "banner_url": row.banner_url,
+        "owner_id": text_or_none(row.owner_id),
+        "is_public": row.is_public,
+        "is_verified": row.is_verified,
+        "member_count": row.member_count,
+        "state": row.state,
+        "created_at": moment(row.created_at),
+    }
+
+
+def public_room(row: PublicRoom) -> PublicRoomView:
+    """Render a public community."""
+    return {
+        "id": str(row.id),
+        "name": row.name,
+        "display_name": row.display_name,
+        "description": row.description,
+        "icon_url": row.icon_url,
+        "banner_url": row.banner_url,
+        "is_verified": row.is_verified,
+        "member_count": row.member_count,
+        "created_at": moment(row.created_at),
+    }
+
+
+def own_room(row: OwnRoom) -> OwnRoomView:
+    """Render a room that one is in."""
+    return {
+        "id": str(row.id),
+        "kind": row.kind,
+        "name": row.name,
+        "display_name": row.display_name,
+        "icon_url": row.icon_url,
+        "owner_id": text_or_none(row.owner_id),
+        "state": row.state,
+        "member_count": row.member_count,
+        "nickname": row.nickname,
+        "joined_at": moment(row.joined_at),
+        "last_read_at": moment_or_none(row.last_read_at),
+        "notification_level": row.notification_level,
+    }
+
+
+def invite(row: Invite, room_display_name: str | None) -> InviteView:
+    """Render an invitation."""
+    return {
+        "code": row.code,
+        "room_id": str(row.room_id),
+        "room_display_name": room_display_name,
+        "uses": row.uses,
+        "max_uses": row.max_uses,
+        "created_at": moment(row.created_at),
+        "expires_at": moment_or_none(row.expires_at),
+    }

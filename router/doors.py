@@ -1,0 +1,58 @@
+"""From a request's room id to a shard that may be asked, and from user ids to people."""
+
+from collections.abc import Iterable
+
+from directory.caches import ProfileCache, RoomCache
+from directory.errors import RoomNotFoundError
+from directory.rooms import RoomAddress
+from ids import RoomId, UserId
+from router import views
+from router.views import UserView
+from shard import actions
+from shard.errors import NotFoundError, ShardFullError
+from shard.pool import ShardPool
+
+
+class RoomDoor:
+    """Knows which rooms there are; who may enter is the shard's business."""
+
+    def __init__(self, rooms: RoomCache, pool: ShardPool) -> None:
+        self._rooms = rooms
+        self._pool = pool
+
+    async def reach(self, room_id: RoomId) -> RoomAddress:
+        """Return a room that may be read; raises the shard's NotFoundError for one that is not there, or not yet: who
+        may not see a room hears the same."""
+        try:
+            address = self._rooms.peek(room_id) or await self._rooms.load(room_id)
+        except RoomNotFoundError:
+            raise NotFoundError("room") from None
+        if address.state == "creating":
+            raise NotFoundError("room")
+        return address
+
+    async def reach_for_writing(self, room_id: RoomId, user_id: UserId, *, now_ms: int) -> RoomAddress:
+        """Return a room that may be written to; raises ShardFullError for one that is closed for writing, and
+        NotFoundError for a stranger to one that is private too."""
+        address = await self.reach(room_id)
+        if address.state == "readonly" and not address.is_public:
+            await self._pool.read(room_id, actions.membership, user_id, now_ms=now_ms)
+        self.refuse_read_only(address)
+        return address
+
+    def refuse_read_only(self, address: RoomAddress) -> None:
+        """Raise ShardFullError for a room that is closed for writing."""
+        if address.state == "readonly":
+            raise ShardFullError("This room is read-only, because it is full or an operator closed it.")
+
+
+class People:
+    """Paints user ids."""
+
+    def __init__(self, profiles: ProfileCache) -> None:
+        self._profiles = profiles
+
+    async def of(self, user_ids: Iterable[UserId]) -> list[UserView]:
+        """Return the users of these ids, each once; ids that nobody has are left out."""
+        profiles = await self._profiles.load(set(user_ids))
+        return [views.user(profile) for profile in profiles.values()]

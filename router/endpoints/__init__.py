@@ -1,0 +1,1 @@
+"""What clients can do, a file for each part of their day."""

@@ -1,0 +1,102 @@
+"""Making a room, across both stores, so that a crash at any point leaves a whole room or none.
+
+The registry row says `creating`, the shard appears whole under its name, the row says `active`. What a crash leaves
+between is finished or undone at start-up: the shard's file decides.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from directory import members, rooms
+from directory.directory import Directory
+from directory.origins import NOWHERE, Origin
+from directory.rooms import Room
+from ids import RoomId, UserId
+from shard import actions, errors
+from shard.actions import ChannelDraft
+from shard.channels import ChannelRow
+from shard.pool import ShardPool
+
+log = logging.getLogger(__name__)
+
+
+async def found_community(
+    directory: Directory,
+    pool: ShardPool,
+    *,
+    name: str,
+    owner_id: UserId,
+    display_name: str | None = None,
+    description: str | None = None,
+    is_public: bool = False,
+    channels: Sequence[ChannelDraft] = actions.DEFAULT_CHANNELS,
+    rooms_max: int | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> tuple[Room, list[ChannelRow]]:
+    """Make a community with its channels and its owner inside.
+
+    Raises RoomNameTakenError, BadRoomNameError, TooManyRoomsError, and without space StorageFullError or
+    ShardFullError; nothing of the room is left then.
+    """
+    async with directory.database.write() as writer:
+        room = await rooms.register(
+            writer,
+            kind="community",
+            name=name,
+            display_name=display_name or name,
+            owner_id=owner_id,
+            description=description,
+            is_public=is_public,
+            rooms_max=rooms_max,
+            now_ms=now_ms,
+        )
+    try:
+        made = await pool.create(room.id, actions.found_room, room.kind, owner_id, channels, now_ms=now_ms)
+    except Exception:
+        # A crash here is mended at start-up; an error is mended at once, so that the name is free again.
+        async with directory.database.write() as writer:
+            await rooms.forget(writer, room.id)
+        raise
+    return await _open(directory, pool, room.id, [owner_id], origin, now_ms), made
+
+
+async def _open(
+    directory: Directory, pool: ShardPool, room_id: RoomId, user_ids: Sequence[UserId], origin: Origin, now_ms: int
+) -> Room:
+    async with directory.database.write() as writer:
+        await members.add_many(writer, room_id, user_ids, joined_at=now_ms)
+        return await rooms.activate(writer, room_id, schema_version=pool.schema_version, now_ms=now_ms, origin=origin)
+
+
+async def mend(directory: Directory, pool: ShardPool, *, now_ms: int) -> int:
+    """Finish or undo every room that a crash left half-made, and return how many.
+
+    A room whose shard stands but cannot be read is left as it is, and said so: an operator has to look.
+    """
+    count = 0
+    while True:
+        async with directory.database.read() as reader:
+            unfinished = await rooms.unfinished(reader)
+        mended = [room for room in unfinished if await _mend(directory, pool, room.id, now_ms)]
+        count += len(mended)
+        # The list has one page; whatever cannot be mended stays on it.
+        if not mended or len(unfinished) < rooms.PAGE_MAX:
+            return count
+
+
+async def _mend(directory: Directory, pool: ShardPool, room_id: RoomId, now_ms: int) -> bool:
+    try:
+        user_ids = await pool.read(room_id, actions.present_members) if pool.has(room_id) else None
+    except errors.ShardError as error:
+        facts = {"room_id": room_id, "reason": str(error)}
+        log.error("a half-made room has a shard that cannot be read", extra=facts)  # noqa: TRY400
+        return False
+    if user_ids is None:
+        pool.discard_unfinished(room_id)
+        async with directory.database.write() as writer:
+            await rooms.forget(writer, room_id)
+    else:
+        await _open(directory, pool, room_id, user_ids, NOWHERE, now_ms)
+    log.warning("mended a half-made room", extra={"room_id": room_id, "undone": user_ids is None})
+    return True

@@ -1,0 +1,34 @@
+"""One real server for all tests that only need its answers, with limits that nobody reaches by chance."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.router.clients import Client, client_of
+from tests.router.serving import Place, Running, serving
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server with an empty data folder."""
+    with serving(Place(tmp_path_factory.mktemp("server"), limits={"rooms_owned_max": 1_000})) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def nobody(server: Running) -> Iterator[Client]:
+    """A client without a session."""
+    with client_of(server) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def owner(nobody: Client) -> Client:
+    """Somebody who founds rooms."""
+    return nobody.guest()
+
+
+@pytest.fixture(scope="module")
+def other(nobody: Client) -> Client:
+    """Somebody else."""
+    return nobody.guest()
