@@ -1,0 +1,133 @@
+"""The served application: opened stores, the chores that keep them true, and the router in front."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from config.settings import Settings, TokenBucket
+from directory.directory import Directory
+from rookery import VERSION, logs
+from rookery.composition import Stores, now_ms, open_stores
+from router import app, founding
+from router.edge import Limits
+from router.limits import Buckets, Rate
+from router.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+WATCH_EVERY_SECONDS = 0.5
+"""How soon a change by another process (the command line) is seen: a revoked session must end within a second."""
+FLUSH_EVERY_SECONDS = 60.0
+"""How long the use of a session may be known in memory only: losing it costs a minute of a week's sliding expiry."""
+
+
+class Application:
+    """An ASGI application that opens its stores when the server starts it, on the server's own event loop."""
+
+    def __init__(self, settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
+        self._settings = settings
+        self._ready = ready
+        self._served: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _Lifespan(self._open).run(receive, send)
+        else:
+            assert self._served is not None, "the server starts the application before it serves"
+            await self._served(scope, receive, send)
+
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        metrics = Metrics()
+        async with open_stores(self._settings, lambda _room_id, events: metrics.committed(len(events))) as stores:
+            mended = await founding.mend(stores.directory, stores.pool, now_ms=now_ms())
+            if mended:
+                log.warning("half-made rooms were mended", extra={"count": mended})
+            self._served = logs.watched(_build(self._settings, stores, metrics))
+            chores = asyncio.create_task(_do_chores(stores.directory))
+            self._ready()
+            try:
+                yield
+            finally:
+                chores.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await chores
+                await stores.directory.sessions.flush(now_ms=now_ms())
+
+
+class _Lifespan:
+    """Speaks the ASGI lifespan protocol around a context: a failure to open is told to the server and ends it."""
+
+    def __init__(self, context: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+        self._context = context
+
+    async def run(self, receive: Receive, send: Send) -> None:
+        await receive()
+        is_open = False
+        try:
+            async with self._context():
+                is_open = True
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except BaseException as error:
+            stage = "shutdown" if is_open else "startup"
+            await send({"type": f"lifespan.{stage}.failed", "message": f"{type(error).__name__}: {error}"})
+            raise
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _build(settings: Settings, stores: Stores, metrics: Metrics) -> ASGIApp:
+    limits, server = settings.limits, settings.server
+    metrics.watch("rookery_shards_open", "Shards that are open.", lambda: stores.pool.open_count)
+    metrics.watch("rookery_shard_tasks_waiting", "Tasks that wait for a shard.", lambda: stores.pool.waiting_count)
+    own = server.public_url or f"http://{server.host}:{server.port}"
+    return app.build(
+        stores.directory,
+        stores.pool,
+        options=app.Options(
+            title=settings.name,
+            version=VERSION,
+            own_origin=own,
+            cross_origins=server.allowed_origins,
+            registration_is_open=server.registration == "open",
+            message_length_max=limits.message_length_max,
+            page_size_max=limits.page_size_max,
+            search_deadline_seconds=limits.search_deadline_ms / 1000,
+            rooms_owned_max=limits.rooms_owned_max,
+            room_members_max=limits.room_members_max,
+            site_vars=settings.vars,
+        ),
+        limits=Limits(
+            body_bytes_max=limits.body_bytes_max,
+            user=_buckets("user", limits.rates.user),
+            address=_buckets("address", limits.rates.address),
+            room=_buckets("room", limits.rates.room),
+            credentials=_buckets("credentials", limits.rates.credentials),
+        ),
+        metrics=metrics,
+        checks={"directory": stores.directory.database.ping},
+        clock=now_ms,
+    )
+
+
+def _buckets(name: str, bucket: TokenBucket) -> Buckets:
+    return Buckets(name, Rate(bucket.per_second, bucket.burst))
+
+
+async def _do_chores(directory: Directory) -> None:
+    """Watch for what other processes change, and write down now and then which sessions are in use."""
+    flushed_at = time.monotonic()
+    while True:
+        await asyncio.sleep(WATCH_EVERY_SECONDS)
+        try:
+            await directory.database.changed_elsewhere()
+            if time.monotonic() - flushed_at > FLUSH_EVERY_SECONDS:
+                flushed_at = time.monotonic()
+                await directory.sessions.flush(now_ms=now_ms())
+        except Exception:  # a chore that fails is tried again; the server goes on
+            log.exception("a chore failed")

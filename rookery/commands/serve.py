@@ -1,0 +1,108 @@
+"""`rookery serve`: the server in the foreground."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from typing import Annotated
+
+import typer
+
+from config.settings import Settings
+from directory import capabilities
+from directory.capabilities import Capability
+from rookery import VERSION, composition, logs, options, server
+from rookery.application import Application
+from rookery.errors import CommandError
+from rookery.options import Options
+from rookery.outputs import AsJson, Output, facts, speaking
+
+log = logging.getLogger(__name__)
+
+
+def serve(
+    context: typer.Context,
+    host: Annotated[
+        str | None, typer.Option(help="The address to listen on, instead of the settings' [server] host.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="The port to listen on; 0 lets the system pick a free one.", min=0, max=65_535)
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the server until Ctrl+C or SIGTERM.
+
+    The data folder is made on the first start, and databases of an older release are brought up to date. Requests in
+    flight are finished before the server ends. With --json one object (url, docs, data, has_admin) is printed once the
+    server is ready; the log goes to stderr in either case.
+
+    Example: rookery --data /srv/rookery serve --port 8080
+    """
+    given = options.of(context)
+    with speaking(as_json=as_json) as output:
+        named = {"host": host, "port": None if port is None else str(port)}
+        settings = given.settings(**{key: value for key, value in named.items() if value is not None})
+        logs.configure(settings.server.log_level, settings.server.log_format)
+        for notice in settings.notices:
+            log.warning(notice)
+        with _bound(settings) as listening, composition.serving_alone(settings):
+            settings = _at_port(settings, listening.getsockname()[1])
+            has_admin = asyncio.run(_has_admin(settings))
+            application = Application(settings, ready=lambda: _greet(output, given, settings, has_admin=has_admin))
+            _run(settings, application, listening)
+
+
+def _bound(settings: Settings) -> socket.socket:
+    host, port = settings.server.host, settings.server.port
+    try:
+        return server.bind(settings)
+    except OSError as error:
+        reasons = {
+            errno.EADDRINUSE: "another program listens there; stop it, or choose another port with --port",
+            errno.EACCES: "ports below 1024 are for the system's administrator; choose another one with --port",
+            errno.EADDRNOTAVAIL: "this machine has no such address; choose another one with --host",
+        }
+        reason = reasons.get(error.errno or 0, f"{error.strerror or error}; choose another address with --host")
+        raise CommandError(f"The server cannot listen on {host} port {port}: {reason}.") from error
+
+
+def _at_port(settings: Settings, port: int) -> Settings:
+    """Return the settings with the port that the system picked."""
+    return settings.model_copy(update={"server": settings.server.model_copy(update={"port": port})})
+
+
+async def _has_admin(settings: Settings) -> bool:
+    """Open the directory once before the server does, so that whatever is wrong with it is told in a sentence."""
+    async with composition.open_directory(settings) as directory, directory.database.read() as reader:
+        return bool(await capabilities.holders(reader, Capability.ADMIN))
+
+
+def _greet(output: Output, given: Options, settings: Settings, *, has_admin: bool) -> None:
+    url = _url(settings)
+    shown: list[tuple[str, object]] = [("data", settings.server.data_dir), ("API documentation", f"{url}/docs")]
+    if not has_admin:
+        shown.append(("first administrator", f"{given.command('user', 'create', 'NAME', '--admin')}   (there is none)"))
+    output.give(
+        {"url": url, "docs": f"{url}/docs", "data": str(settings.server.data_dir), "has_admin": has_admin},
+        f"Rookery {VERSION} serves {url} (Ctrl+C ends it)",
+        facts([(f"  {name}", value) for name, value in shown]),
+    )
+
+
+def _url(settings: Settings) -> str:
+    host, port = settings.server.host, settings.server.port
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - every address, of which this one is within reach
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _run(settings: Settings, application: Application, listening: socket.socket) -> None:
+    # After a graceful end uvicorn repeats the signal, which is then the same as Ctrl+C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        server.run(settings, application, listening)
+    except KeyboardInterrupt:
+        return
+    except SystemExit as error:
+        raise CommandError("The server could not start; the log above says why.") from error

@@ -1,0 +1,165 @@
+"""Builds a running Rookery out of its settings: folders, stores, application. Nothing else sees all the parts."""
+
+import fcntl
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import sqlite
+from config.settings import Settings
+from directory.directory import Directory
+from migrations import engine
+from rookery import process
+from rookery.errors import CommandError
+from shard.files import WRITER_CACHE_KIB, Bounds
+from shard.pool import PoolLimits, Publish, ShardPool
+
+log = logging.getLogger(__name__)
+
+DAY_MS = 86_400_000
+LOCK = "server.lock"
+LOCK_TRIES = 10
+
+
+def now_ms() -> int:
+    """Read the clock, in milliseconds UTC: the only place that does."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two stores, open."""
+
+    directory: Directory
+    pool: ShardPool
+
+
+def shards_folder(settings: Settings) -> Path:
+    """Return the folder of the shards."""
+    return settings.server.data_dir / settings.shards.database_name
+
+
+def directory_path(settings: Settings) -> Path:
+    """Return the file of the directory."""
+    return settings.server.data_dir / f"{settings.directory.database_name}.db"
+
+
+def directory_migrations_folder(settings: Settings) -> Path:
+    """Return the folder of the directory's migrations."""
+    return settings.directory.migrations_dir or engine.CENTRAL_FOLDER
+
+
+def shard_migrations_folder(settings: Settings) -> Path:
+    """Return the folder of the shards' migrations."""
+    return settings.shards.migrations_dir or engine.SHARD_FOLDER
+
+
+def prepare(settings: Settings) -> None:
+    """Make the data folder, readable by its owner alone; raises OSError with the path when it cannot."""
+    sqlite.refuse_old_sqlite()
+    for folder in (settings.server.data_dir, shards_folder(settings)):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def serving_alone(settings: Settings) -> Iterator[None]:
+    """Be the only server of the data folder while the block lasts; raises CommandError when there is one.
+
+    Two would each finish or undo the rooms that the other is just making. The system lets go of the lock when the
+    process ends, however it ends.
+    """
+    prepare(settings)
+    with (settings.server.data_dir / LOCK).open("ab") as lock:
+        # Whoever asks `has_server` holds the lock for some microseconds.
+        for _ in range(LOCK_TRIES):
+            if _got(lock, fcntl.LOCK_EX):
+                yield
+                return
+            time.sleep(0.01)
+        raise CommandError(f"Another server runs on {settings.server.data_dir}; stop it, or name another folder.")
+
+
+def has_server(settings: Settings) -> bool:
+    """Tell whether a server runs on the data folder now."""
+    try:
+        with (settings.server.data_dir / LOCK).open("rb") as lock:
+            return not _got(lock, fcntl.LOCK_SH)
+    except FileNotFoundError:
+        return False
+
+
+def _got(file: IO[bytes], kind: int) -> bool:
+    """Try to take a lock, which closing the file lets go of, and tell whether it was free."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def open_stores(
+    settings: Settings,
+    publish: Publish = lambda _room_id, _events: None,
+    *,
+    cache_kib: int = WRITER_CACHE_KIB,
+) -> AsyncIterator[Stores]:
+    """Open both stores, and close them when the block ends, with everything acknowledged on disk.
+
+    `cache_kib` is the page cache of each shard that is written to.
+    """
+    limits = settings.limits
+    async with open_directory(settings) as directory:
+        pool = ShardPool(
+            shards_folder(settings),
+            engine.load(shard_migrations_folder(settings)),
+            limits=PoolLimits(
+                open_max=_shards_open_max(settings),
+                queue_max=limits.shard_queue_max,
+                batch_max=limits.shard_batch_max,
+                writers=limits.shard_writers,
+                readers=limits.shard_readers,
+                read_deadline_seconds=limits.read_deadline_ms / 1000,
+                bounds=Bounds(settings.shards.size_limit_bytes, cache_kib),
+            ),
+            clock=now_ms,
+            publish=publish,
+        )
+        try:
+            yield Stores(directory, pool)
+        finally:
+            await pool.close()
+
+
+def _shards_open_max(settings: Settings) -> int:
+    """Return how many shards may be open: what the settings say, if the system allows so many files."""
+    wanted, fitting = settings.limits.shards_open_max, process.shards_that_fit(process.raise_file_limit())
+    if fitting < wanted:
+        facts = {"wanted": wanted, "open_max": fitting}
+        log.warning("fewer shards may be open than the settings say: raise the limit of open files", extra=facts)
+    return min(wanted, fitting)
+
+
+@asynccontextmanager
+async def open_directory(settings: Settings) -> AsyncIterator[Directory]:
+    """Open the directory alone, made if missing and migrated if behind, and close it when the block ends."""
+    prepare(settings)
+    limits = settings.limits
+    directory = await Directory.open(
+        directory_path(settings),
+        now_ms=now_ms(),
+        session_ms=settings.server.session_days * DAY_MS,
+        hash_threads=limits.password_hash_threads,
+        hash_queue_max=limits.password_hash_queue_max,
+        session_cache_max=limits.session_cache_max,
+        migrations_folder=directory_migrations_folder(settings),
+        size_bytes_max=settings.directory.size_limit_bytes,
+    )
+    try:
+        yield directory
+    finally:
+        await directory.close()

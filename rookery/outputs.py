@@ -1,0 +1,156 @@
+"""How commands speak: words for people or one JSON value for scripts, and errors as a sentence with an exit code.
+
+With --json there is exactly one value on stdout, {"error": ...} included; notes and progress go to stderr. Exit codes:
+0 done, 1 failed or something was found, 2 the command line or the settings must change.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from config.errors import SettingsError
+from directory.errors import DirectoryError
+from directory.inspections import SQLiteError
+from migrations.engine import MigrationError
+from rookery.errors import CommandError
+from shard.errors import ShardError
+from sqlite import OldSQLiteError
+
+EXPECTED: Final = (
+    CommandError,
+    SettingsError,
+    DirectoryError,
+    ShardError,
+    MigrationError,
+    OldSQLiteError,
+    OSError,
+    SQLiteError,
+)
+"""What can go wrong without a mistake of ours: told in a sentence, never with a traceback."""
+
+WIDTH_MAX: Final = 1_000
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value, for scripts.")]
+
+
+class Output:
+    """Where one run of a command says things."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        # A file or a pipe has no width: nothing is cut or folded there.
+        width = None if sys.stdout.isatty() else WIDTH_MAX
+        self._out = Console(markup=False, highlight=False, soft_wrap=True, width=width)
+        self._err = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
+
+    def give(self, value: Any, *shown: RenderableType) -> None:
+        """Print the result: `value` as JSON, or what people are shown."""
+        if self.as_json:
+            indented = orjson.OPT_INDENT_2 if sys.stdout.isatty() else None
+            sys.stdout.write(orjson.dumps(value, option=indented).decode() + "\n")
+            sys.stdout.flush()
+            return
+        for each in shown:
+            self._out.print(each)
+
+    def note(self, text: str) -> None:
+        """Print something beside the result, for people only."""
+        if not self.as_json:
+            self._err.print(text)
+
+    def fail(self, message: str) -> None:
+        """Print why there is no result."""
+        if self.as_json:
+            self.give({"error": message})
+        else:
+            self._err.print(f"Error: {message}")
+
+    def progress(self, *columns: TextColumn) -> Progress:
+        """Return a progress bar, which shows itself on a terminal only."""
+        shown = self._err.is_terminal and not self.as_json
+        described = TextColumn("{task.description}")
+        return Progress(
+            described,
+            BarColumn(),
+            TaskProgressColumn(),
+            *columns,
+            TimeRemainingColumn(),
+            console=self._err,
+            disable=not shown,
+            transient=True,
+        )
+
+
+@contextmanager
+def speaking(*, as_json: bool) -> Iterator[Output]:
+    """Lend an Output, and turn expected errors into a sentence and an exit code."""
+    output = Output(as_json=as_json)
+    try:
+        yield output
+    except BrokenPipeError:  # whoever read the output has enough
+        raise
+    except EXPECTED as error:
+        output.fail(_sentence(error))
+        code = error.exit_code if isinstance(error, CommandError) else 2 if isinstance(error, SettingsError) else 1
+        raise typer.Exit(code) from None
+    except KeyboardInterrupt:
+        output.fail("Stopped.")
+        raise typer.Exit(130) from None
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}."
+    if isinstance(error, SQLiteError):
+        return f"A database cannot be used ({error}). See what is wrong with: rookery doctor"
+    return str(error)
+
+
+def table(*headings: str, rows: Sequence[Sequence[object]]) -> Table:
+    """Return rows under headings; None is shown as nothing."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    for row in rows:
+        made.add_row(*("" if cell is None else clean(str(cell)) for cell in row))
+    return made
+
+
+def facts(pairs: Sequence[tuple[str, object]]) -> str:
+    """Return names with their values, one to a line, without those that have none."""
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"{name:<{width}}  {clean(str(value))}" for name, value in pairs if value not in (None, ""))
+
+
+def clean(text: str) -> str:
+    """Return what somebody else wrote without the characters that a terminal would obey."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def at(time_ms: int | None) -> str | None:
+    """Return a time as RFC 3339 in UTC."""
+    if time_ms is None:
+        return None
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as people read it."""
+    if count < 1024:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, 4)
+    return f"{count / 1024**power:.1f} {'KMGT'[power - 1]}iB"
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return "1 room" or "2 rooms"."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
