@@ -1,0 +1,34 @@
+"""One measured figure beside its aim."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value in its unit; with `at_least` or `at_most` it has an aim."""
+
+    what: str
+    value: float
+    unit: str = ""
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def is_reached(self) -> bool | None:
+        """Tell whether the aim is reached; None without one."""
+        if self.at_least is not None:
+            return self.value >= self.at_least
+        return self.value <= self.at_most if self.at_most is not None else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figure for scripts."""
+        return asdict(self) | {"is_reached": self.is_reached}
+
+    def as_row(self) -> str:
+        """Return the figure as a row of a Markdown table."""
+        aim = f"≥ {self.at_least:g}" if self.at_least is not None else ""
+        aim = f"≤ {self.at_most:g}" if self.at_most is not None else aim
+        verdict = {None: "", True: "yes", False: "**no**"}[self.is_reached]
+        number = f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:.3g}"
+        return f"| {self.what} | {number} {self.unit} | {aim} | {verdict} |\n"
