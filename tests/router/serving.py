@@ -35,6 +35,8 @@ class Place:
     rates: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     server: Mapping[str, str] = field(default_factory=dict)
+    more: str = ""
+    """Further tables of the configuration, as they stand in it."""
 
     @property
     def shards(self) -> Path:
@@ -48,7 +50,7 @@ class Place:
         for name, (per_second, burst) in {**GENEROUS, **self.rates}.items():
             lines.append(f"{name} = {{ per_second = {per_second}, burst = {burst} }}")
         path = self.folder / "rookery.toml"
-        path.write_text("\n".join(lines))
+        path.write_text("\n".join([*lines, self.more]))
         return settings.load(path, environ={})
 
 
