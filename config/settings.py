@@ -122,7 +122,7 @@ class Limits(Table):
     shards_open_max: Count = 128
     shard_queue_max: Count = 1_024
     shard_batch_max: Count = 256
-    shard_writers: Threads = 4
+    shard_writers: Threads = 16
     shard_readers: Threads = 2
     read_deadline_ms: Milliseconds = 1_000
     search_deadline_ms: Milliseconds = 250

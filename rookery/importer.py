@@ -25,6 +25,9 @@ from shard.importing import Loaded, Record
 
 log = logging.getLogger(__name__)
 
+BATCH_FIRST: Final = 500
+"""Messages in the first transaction; each has twice as many as the one before, up to BATCH, so that a slow stream and
+a mistake in the first lines are noticed soon."""
 BATCH: Final = 5_000
 """Messages in one transaction: enough to share its fsync, and to write a page of an index once for many of them."""
 CACHE_KIB: Final = 16_000
@@ -154,14 +157,16 @@ def _batches(
     lines: Iterable[Line | BadLine], summary: Summary, *, skip_bad: bool, beside_server: Callable[[], bool]
 ) -> Iterator[list[Line]]:
     batch: list[Line] = []
-    size = BATCH_BESIDE if beside_server() else BATCH
+    alone = BATCH_FIRST
+    size = BATCH_BESIDE if beside_server() else alone
     for line in lines:
         if isinstance(line, Line):
             batch.append(line)
             if len(batch) == size:
                 yield batch
                 batch = []
-                size = BATCH_BESIDE if beside_server() else BATCH
+                alone = min(alone * 2, BATCH)
+                size = BATCH_BESIDE if beside_server() else alone
         elif skip_bad:
             summary.leave_out(line)
         else:
@@ -172,8 +177,8 @@ def _batches(
 
 def _stopped_at(bad: BadLine) -> CommandError:
     return CommandError(
-        f"Line {bad.number}: {bad.reason}. What is before it, or before its batch of {BATCH} lines, is loaded. Correct "
-        "the line and run the same command again (nothing is doubled), or leave such lines out with --skip-bad."
+        f"Line {bad.number}: {bad.reason}. What is before it, or before its batch of up to {BATCH} lines, is loaded. "
+        "Correct the line and run the same command again (nothing is doubled), or leave such lines out with --skip-bad."
     )
 
 

@@ -45,29 +45,39 @@ class Writer(Reader):
         self._connection = connection
         self.ids = sequence
         self.emitted: list[Event] = []
-        self._later: dict[Callable[[Writer, list[Any]], None], list[Any]] = {}
+        self._later: list[tuple[Callable[[Writer, list[Any]], None], Any]] = []
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Execute one statement."""
         self._execute(sql, parameters)
 
     def later(self, act: "Callable[[Writer, list[Any]], None]", item: Any) -> None:
-        """Have `act` done once before the commit, for this item and all others of the transaction.
-
-        What is rolled back in between is not taken off the list: an act looks at what it finds.
-        """
-        self._later.setdefault(act, []).append(item)
+        """Have `act` done once before the commit, for this item and all others of the transaction."""
+        self._later.append((act, item))
 
     def settle(self) -> None:
         """Do what was put off; called once, before the commit."""
-        later, self._later = self._later, {}
-        for act, items in later.items():
+        put_off: dict[Callable[[Writer, list[Any]], None], list[Any]] = {}
+        for act, item in self._later:
+            put_off.setdefault(act, []).append(item)
+        self._later = []
+        for act, items in put_off.items():
             act(self, items)
+
+    def mark(self) -> tuple[int, int]:
+        """Return a place for `rewind`."""
+        return len(self.emitted), len(self._later)
+
+    def rewind(self, mark: tuple[int, int]) -> None:
+        """Forget what was emitted and put off since a mark, as a savepoint was rolled back to it."""
+        emitted, later = mark
+        del self.emitted[emitted:]
+        del self._later[later:]
 
     def begin(self) -> None:
         """Forget what an earlier transaction left undone."""
         self.emitted = []
-        self._later = {}
+        self._later = []
 
     def changed(self) -> int:
         """Return how many rows the last statement changed."""

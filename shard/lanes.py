@@ -276,7 +276,7 @@ class WriteLane(Lane):
             return Outcome(task, None, self._explain(error))
 
     def _do_in_savepoint(self, connection: apsw.Connection, task: Task) -> Outcome:
-        emitted = len(self._writer.emitted)
+        mark = self._writer.mark()
         connection.execute("SAVEPOINT task")
         try:
             value = self._act(task)
@@ -287,7 +287,7 @@ class WriteLane(Lane):
                 raise _LostTransactionError(task, error) from error
             connection.execute("ROLLBACK TO task")
             connection.execute("RELEASE task")
-            del self._writer.emitted[emitted:]
+            self._writer.rewind(mark)
             return Outcome(task, None, self._explain(error))
         connection.execute("RELEASE task")
         return Outcome(task, value, None)

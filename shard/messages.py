@@ -10,7 +10,7 @@ import apsw
 import orjson
 
 import ids
-from ids import MessageId, ThreadId, UserId
+from ids import ChannelId, MessageId, ThreadId, UserId
 from shard import words
 from shard.access import Channel
 from shard.connections import Reader, Writer
@@ -52,23 +52,35 @@ def insert(
         if "messages.nonce" not in str(error):
             raise
         return None
-    writer.later(_finish, message_id)
-    content, nonce, thread_id, reply_to_id = draft
     sender_id = channel.user_id
-    return Message(
+    content, nonce, thread_id, reply_to_id = draft
+    message = Message(
         message_id, channel.id, thread_id, sender_id, content, "text", None, reply_to_id, nonce, 0, 0, created_at, None
     )
+    writer.later(_finish, message)
+    return message
 
 
-def _finish(writer: Writer, message_ids: list[MessageId]) -> None:
+def _finish(writer: Writer, messages: list[Message]) -> None:
     """Count the messages of a transaction in their channels and threads, and make them findable.
 
     Once for all of them: FTS5 writes out its index at every savepoint, and a busy channel's row changes once.
     """
-    packed = (orjson.dumps(message_ids).decode(),)
-    writer.run(_COUNT_IN_CHANNELS, packed)
-    writer.run(_COUNT_IN_THREADS, packed)
-    writer.run(INDEX, packed)
+    channels: dict[ChannelId, list[Message]] = {}
+    threads: dict[ThreadId, list[Message]] = {}
+    for message in messages:
+        channels.setdefault(message.channel_id, []).append(message)
+        if message.thread_id is not None:
+            threads.setdefault(message.thread_id, []).append(message)
+    for channel_id, new in channels.items():
+        writer.run(_COUNT_IN_CHANNEL, (len(new), max(one.id for one in new), channel_id))
+    for thread_id, new in threads.items():
+        newest = (max(one.id for one in new), max(one.created_at for one in new))
+        writer.run(_COUNT_IN_THREAD, (len(new), *newest, thread_id))
+    if len(messages) == 1:
+        writer.run(INDEX_ONE, (messages[0].id,))
+    else:
+        writer.run(INDEX, (orjson.dumps([message.id for message in messages]).decode(),))
 
 
 def _free_id(writer: Writer, sent_at: int) -> MessageId:
@@ -157,23 +169,18 @@ _INSERT = (
     "INSERT INTO messages (id, channel_id, thread_id, user_id, content, reply_to_id, nonce, created_at, search_text) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-# Ids of messages that were rolled back are on the list too; only what is there is counted.
-_COUNT_IN_CHANNELS = """
-    UPDATE channels SET message_count = message_count + new.count,
-                        last_message_id = max(coalesce(last_message_id, 0), new.last_id)
-    FROM (SELECT m.channel_id, count(*) AS count, max(m.id) AS last_id
-          FROM json_each(?) CROSS JOIN messages m ON m.id = value GROUP BY m.channel_id) AS new
-    WHERE channels.id = new.channel_id
-"""
-_COUNT_IN_THREADS = """
-    UPDATE threads SET message_count = message_count + new.count,
-                       last_message_id = max(coalesce(last_message_id, 0), new.last_id),
-                       last_message_at = max(last_message_at, new.last_at)
-    FROM (SELECT m.thread_id, count(*) AS count, max(m.id) AS last_id, max(m.created_at) AS last_at
-          FROM json_each(?) CROSS JOIN messages m ON m.id = value WHERE m.thread_id IS NOT NULL
-          GROUP BY m.thread_id) AS new
-    WHERE threads.id = new.thread_id
-"""
+_COUNT_IN_CHANNEL = (
+    "UPDATE channels SET message_count = message_count + ?, last_message_id = max(coalesce(last_message_id, 0), ?) "
+    "WHERE id = ?"
+)
+_COUNT_IN_THREAD = (
+    "UPDATE threads SET message_count = message_count + ?, last_message_id = max(coalesce(last_message_id, 0), ?), "
+    "last_message_at = max(last_message_at, ?) WHERE id = ?"
+)
+INDEX_ONE = (
+    "INSERT INTO messages_fts (rowid, words) SELECT id, coalesce(search_text, content) FROM messages "
+    "WHERE id = ? AND is_deleted = 0 AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize d WHERE d.id = messages.id)"
+)
 INDEX = (
     "INSERT INTO messages_fts (rowid, words) SELECT id, coalesce(search_text, content) FROM messages "
     "WHERE id IN (SELECT value FROM json_each(?)) AND is_deleted = 0 "

@@ -41,7 +41,7 @@ class PoolLimits:
     open_max: int = 128
     queue_max: int = 1_024
     batch_max: int = 256
-    writers: int = 4
+    writers: int = 16
     readers: int = 2
     read_deadline_seconds: float = 1.0
     idle_close_seconds: float = 300.0
@@ -87,6 +87,8 @@ class ShardPool:
         self._reads: SimpleQueue[Work | None] = SimpleQueue()
         self._searches: SimpleQueue[Work | None] = SimpleQueue()
         self._called: list[Lane] = []
+        self._delivery = threading.Lock()
+        self._delivered: list[tuple[OpenShard, Sequence[Event], Sequence[Outcome]]] = []
         self._creating = ThreadPoolExecutor(1, thread_name_prefix="shard-create")
         self._threads = [
             *(_start(f"shard-write-{number}", self._writes) for number in range(limits.writers)),
@@ -223,7 +225,18 @@ class ShardPool:
         self._sweeper = self._loop.call_later(self._limits.idle_close_seconds / 4, self._sweep)
 
     def _deliver(self, shard: OpenShard, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
-        self._loop.call_soon_threadsafe(self._settle, shard, events, outcomes)
+        """Hand a batch to the event loop, from a worker thread; the loop is woken once for all that it finds then."""
+        with self._delivery:
+            must_wake = not self._delivered
+            self._delivered.append((shard, events, outcomes))
+        if must_wake:
+            self._loop.call_soon_threadsafe(self._settle_delivered)
+
+    def _settle_delivered(self) -> None:
+        with self._delivery:
+            delivered, self._delivered = self._delivered, []
+        for shard, events, outcomes in delivered:
+            self._settle(shard, events, outcomes)
 
     def _settle(self, shard: OpenShard, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
         """Publish a commit, then answer those who wait for it: one callback for a whole batch."""

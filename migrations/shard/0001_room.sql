@@ -1,4 +1,4 @@
--- One room in one file. Every index costs an empty room a page of 4 KiB, so tables that stay small (roles, channels,
+-- One room in one file. Every index costs an empty room a page of 2 KiB, so tables that stay small (roles, channels,
 -- bans, webhooks, ...) have none beside their key. Ids are snowflakes, times are milliseconds UTC. People are known by id only:
 -- names and other personal data live in the directory.
 

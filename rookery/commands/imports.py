@@ -127,8 +127,8 @@ def _explained(lines: Iterable[Line | BadLine]) -> Iterator[Line | BadLine]:
         yield from lines
     except (EOFError, zlib.error) as error:
         raise CommandError(
-            f"The file is cut off or damaged ({error}). What was read before, in whole batches of {importer.BATCH} "
-            "lines, is loaded; get a whole file and run the same command again."
+            f"The file is cut off or damaged ({error}). What was read before, in whole batches of up to "
+            f"{importer.BATCH} lines, is loaded; get a whole file and run the same command again."
         ) from error
 
 

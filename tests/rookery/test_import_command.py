@@ -15,7 +15,7 @@ import pytest
 
 import sqlite
 from directory import credentials, members, users
-from rookery import composition
+from rookery import composition, importer
 from rookery.composition import now_ms
 from shard import actions, files, inspections
 from tests.rookery.histories import BEGAN, encoded, expected, find, history, read_back, settings
@@ -97,13 +97,13 @@ async def test_a_killed_import_is_finished_by_running_it_again(tmp_path: Path) -
     process.stdin.write(encoded(LINES[:1_100]))
     process.stdin.flush()
     end = time.monotonic() + 30
-    while message_count(data) < 1_000 and time.monotonic() < end:
+    while message_count(data) < importer.BATCH_FIRST and time.monotonic() < end:
         time.sleep(0.02)
     process.kill()
     process.communicate()
-    assert message_count(data) == 1_000
+    assert message_count(data) == importer.BATCH_FIRST
     finished = load(tmp_path)
-    assert (finished.json["messages_new"], finished.json["messages_known"]) == (301, 1_000)
+    assert (finished.json["messages_new"], finished.json["messages_known"]) == (801, 500)
     async with composition.open_stores(settings(data)) as stores:
         room = await find(stores, "lean")
         assert await read_back(stores, room) == expected(LINES)
