@@ -1,0 +1,173 @@
+"""The documents against the code: what they name is there, and what is there they name."""
+
+import ast
+import re
+import shlex
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import httpx
+import pytest
+import typer
+from pydantic import BaseModel
+
+from config import settings
+from config.settings import Settings, TokenBucket
+from config.variables import ARCHIVE_KEYS
+from migrations import engine
+from rookery import cli
+from rookery.application import Application
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md"))]
+
+_FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_ROUTE = re.compile(r"`(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`\s]*)`")
+_KEY = re.compile(r"`([a-z0-9_]+(?:\.[a-z0-9_]+)*)`")
+_COMMAND = re.compile(r"(?:^|`|bin/)rookery (?=[a-z-]{2})([^`#\n|]+)", re.MULTILINE)
+_BOUND = re.compile(r"^\| `([A-Z_]+)` \| ([0-9.]+) \| `([a-z_/]+\.py)` \|", re.MULTILINE)
+_TEST_FILE = re.compile(r"\btests/[a-z_/]+\.py")
+
+
+def read(name: str) -> str:
+    """Return a page's text."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next one of its level or above."""
+    _, _, rest = text.partition(f"\n{heading}\n")
+    assert rest, f"there is no heading {heading!r}"
+    level = len(heading.split(" ", maxsplit=1)[0])
+    return re.split(rf"^#{{1,{level}}} ", rest, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    """Every relative link of a page leads to a file that is there, and to a heading that it has."""
+    for link in _LINK.findall(_FENCE.sub("", read(name))):
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        if "://" not in link:
+            assert target.exists(), f"{name} links to {link}, which is not there"
+            assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), f"{name}: no heading for {link}"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Lend a client of a server with the default settings."""
+    application = Application(settings.load(None, environ={"ROOKERY_SERVER_DATA_DIR": str(tmp_path / "data")}))
+    async with application._open():
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://rookery") as client:
+            yield client
+
+
+async def test_the_api_page_has_every_route(server: httpx.AsyncClient) -> None:
+    """Each route of the server is in docs/api.md, and each route there is one of the server."""
+    paths: dict[str, dict[str, Any]] = (await server.get("/openapi.json")).json()["paths"]
+    served = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    assert set(_ROUTE.findall(read("docs/api.md"))) == served
+
+
+async def test_the_api_page_has_every_problem_type(server: httpx.AsyncClient) -> None:
+    """The table of errors has each problem type once, with its status."""
+    known = (await server.get("/openapi.json")).json()["x-problems"]
+    told = re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", section(read("docs/api.md"), "### Errors"), re.MULTILINE)
+    assert sorted(told) == sorted((row["slug"], str(row["status"])) for row in known)
+
+
+async def test_the_operations_page_has_every_metric(server: httpx.AsyncClient) -> None:
+    """The table of metrics has each family that a server shows, with its kind."""
+    shown = re.findall(r"^# TYPE (\w+) (\w+)$", (await server.get("/metrics")).text, re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \| (\w+)", section(read("docs/operations.md"), "### Metrics"), re.MULTILINE)
+    assert sorted(told) == sorted(family for family in shown if not family[0].endswith("_created"))
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings that a file may have; a token bucket is one."""
+    for name, field in model.model_fields.items():
+        table = next(filter(_is_table, (field.annotation, *get_args(field.annotation))), None)
+        if table is not None:
+            yield from keys(table, f"{prefix}{name}.")
+        elif name not in ARCHIVE_KEYS:
+            yield f"{prefix}{name}"
+
+
+def _is_table(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel) and part is not TokenBucket
+
+
+def test_the_operations_page_has_every_setting() -> None:
+    """The table of settings has each key once, and no other."""
+    rows = re.findall(r"^\| (`.+?) \|", section(read("docs/operations.md"), "## Settings"), re.MULTILINE)
+    assert sorted(key for row in rows for key in _KEY.findall(row)) == sorted(keys(Settings))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_commands_are_there(name: str) -> None:
+    """Every command line of a page has a command and options that the command line knows."""
+    for line in _COMMAND.findall(read(name)):
+        command: Any = typer.main.get_command(cli.app)
+        options: set[str] = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        words = iter(shlex.split(line))
+        for word in words:
+            if not word.startswith("-") and hasattr(command, "commands"):
+                assert word in command.commands, f"{name}: rookery {line}"
+                command = command.commands[word]
+                options |= {option for parameter in command.params for option in parameter.opts}
+            elif word.startswith("--"):
+                assert word in options, f"{name}: {word} of rookery {line}"
+                if word in ("--config", "--data", "--env"):
+                    next(words, None)
+
+
+def test_the_operations_page_has_every_command() -> None:
+    """The table of commands has each command of the command line."""
+    text = section(read("docs/operations.md"), "## Installing")
+    root: Any = typer.main.get_command(cli.app)
+    for name, command in root.commands.items():
+        for words in [f"{name} {inner}" for inner in getattr(command, "commands", ())] or [name]:
+            assert f"`rookery {words}`" in text
+
+
+def test_bounds_are_told_as_they_are() -> None:
+    """Each bound in docs/architecture.md has the value that its module gives it."""
+    told = _BOUND.findall(section(read("docs/architecture.md"), "## Bounds"))
+    assert len(told) == section(read("docs/architecture.md"), "## Bounds").count("\n| `")
+    for name, value, path in told:
+        assert constants(read(path)).get(name) == float(value), f"{name} of {path}"
+
+
+def constants(source: str) -> dict[str, float]:
+    """Return the numbers that a module gives names."""
+    found: dict[str, float] = {}
+    for node in ast.parse(source).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, int | float):
+            found[target.id] = float(value.value)
+    return found
+
+
+def test_the_data_model_page_has_every_table() -> None:
+    """Each table of both schemas has its place in docs/data-model.md."""
+    text = read("docs/data-model.md")
+    for migration in (*engine.load(engine.CENTRAL_FOLDER), *engine.load(engine.SHARD_FOLDER)):
+        for table in re.findall(r"^CREATE (?:VIRTUAL )?(?:TABLE|VIEW) (\w+)", migration.sql, re.MULTILINE):
+            assert f"**`{table}`**" in text, f"{table} of {migration.name}"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_named_tests_are_there(name: str) -> None:
+    """Every test file that a page calls upon is there."""
+    for path in _TEST_FILE.findall(read(name)):
+        assert (ROOT / path).is_file(), f"{name} names {path}"
