@@ -21,8 +21,6 @@ HEAPS_MAX: Final = 2
 FILES_WANTED: Final = 65_536
 FILES_PER_SHARD: Final = 8
 """Database and log of a writing, a reading and a searching connection, the index they share, and one to spare."""
-FILES_FOR_THE_REST: Final = 96
-"""The directory, the log, listening sockets, libraries, and clients that are answered 503."""
 
 
 def return_freed() -> bool:
@@ -46,5 +44,8 @@ def raise_file_limit() -> int:
 
 
 def shards_that_fit(files_max: int) -> int:
-    """Return how many shards may be open with so many files; never less than 4, or nothing would work at all."""
-    return max(4, (files_max - FILES_FOR_THE_REST) // FILES_PER_SHARD)
+    """Return how many shards may be open with so many files: half are theirs, the other half is for clients.
+
+    Never less than 4, or nothing would work at all.
+    """
+    return max(4, files_max // 2 // FILES_PER_SHARD)
