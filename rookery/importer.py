@@ -19,7 +19,8 @@ from rookery.composition import Stores, now_ms
 from rookery.errors import CommandError
 from rookery.records import BadLine, Line
 from router import founding
-from shard import actions, importing
+from shard import importing
+from shard.acts import joining
 from shard.errors import OutcomeUnknownError, ShardBusyError
 from shard.importing import Loaded, Record
 
@@ -229,7 +230,7 @@ async def _write_patiently(stores: Stores, room: Room, records: Sequence[Record]
 
 async def settle(stores: Stores, room: Room, summary: Summary, *, source: str) -> None:
     """Bring the directory's index of members up to date, and note in the audit log what was loaded from where."""
-    user_ids = await stores.pool.read(room.id, actions.present_members)
+    user_ids = await stores.pool.read(room.id, joining.present_members)
     async with stores.directory.database.write() as writer:
         await members.add_many(writer, room.id, user_ids, joined_at=now_ms())
         if summary.messages_new:

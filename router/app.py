@@ -18,8 +18,8 @@ from router import openapi
 from router.auth import Authenticator
 from router.doors import People, RoomDoor
 from router.edge import Edge, Limits, PathApp, serve
+from router.endpoints.accounts import Accounts
 from router.endpoints.operate import Check, Operate, SiteView
-from router.endpoints.people import People as PeopleEndpoints
 from router.endpoints.rooms import Rooms
 from router.endpoints.shape import Shape
 from router.endpoints.talk import Talk
@@ -114,7 +114,7 @@ def routes(
         + Rooms(
             directory, pool, door, people, options.rooms_owned_max, options.room_members_max, options.page_size_max
         ).routes()
-        + PeopleEndpoints(directory, options.registration_is_open).routes()
+        + Accounts(directory, options.registration_is_open).routes()
     )
     page = DOCS_PAGE.read_bytes()
 

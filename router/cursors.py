@@ -5,7 +5,7 @@ import binascii
 from collections.abc import Sequence
 
 from router.errors import FieldFault, InvalidError
-from router.wire import Paged
+from router.wire.fields import Paged
 
 
 def size(query: Paged, size_max: int) -> int:

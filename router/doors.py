@@ -6,9 +6,9 @@ from directory.caches import ProfileCache, RoomCache
 from directory.errors import RoomNotFoundError
 from directory.rooms import RoomAddress
 from ids import RoomId, UserId
-from router import views
-from router.views import UserView
-from shard import actions
+from router.views import people as views
+from router.views.people import UserView
+from shard.acts import joining
 from shard.errors import NotFoundError, ShardFullError
 from shard.pool import ShardPool
 
@@ -36,7 +36,7 @@ class RoomDoor:
         NotFoundError for a stranger to one that is private too."""
         address = await self.reach(room_id)
         if address.state == "readonly" and not address.is_public:
-            await self._pool.read(room_id, actions.membership, user_id, now_ms=now_ms)
+            await self._pool.read(room_id, joining.membership, user_id, now_ms=now_ms)
         self.refuse_read_only(address)
         return address
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from directory.sessions import Viewer
-from router import exchange, problems, views
+from router import exchange, problems
 from router.auth import Authenticator
 from router.errors import (
     FieldFault,
@@ -30,7 +30,8 @@ from router.exchange import Asked, ClientGoneError
 from router.limits import Buckets
 from router.metrics import Metrics
 from router.table import Call, Gate, Reply, Route
-from router.wire import Nothing, Wire, parse_id
+from router.views.values import encode
+from router.wire.fields import Nothing, Wire, parse_id
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ async def serve(
         elif reply.value is None:
             body = b""
         else:
-            body = views.encode(reply.value)
+            body = encode(reply.value)
             headers.append(JSON)
     except ClientGoneError:
         edge.metrics.hung_up()

@@ -12,8 +12,9 @@ from directory.directory import Directory
 from directory.origins import NOWHERE, Origin
 from directory.rooms import Room
 from ids import RoomId, UserId
-from shard import actions, errors
-from shard.actions import ChannelDraft
+from shard import errors
+from shard.acts import joining, shaping
+from shard.acts.shaping import ChannelDraft
 from shard.channels import ChannelRow
 from shard.pool import ShardPool
 
@@ -29,7 +30,7 @@ async def found_community(
     display_name: str | None = None,
     description: str | None = None,
     is_public: bool = False,
-    channels: Sequence[ChannelDraft] = actions.DEFAULT_CHANNELS,
+    channels: Sequence[ChannelDraft] = shaping.DEFAULT_CHANNELS,
     rooms_max: int | None = None,
     origin: Origin = NOWHERE,
     now_ms: int,
@@ -52,7 +53,7 @@ async def found_community(
             now_ms=now_ms,
         )
     try:
-        made = await pool.create(room.id, actions.found_room, room.kind, owner_id, channels, now_ms=now_ms)
+        made = await pool.create(room.id, shaping.found_room, room.kind, owner_id, channels, now_ms=now_ms)
     except Exception:
         # A crash here is mended at start-up; an error is mended at once, so that the name is free again.
         async with directory.database.write() as writer:
@@ -87,7 +88,7 @@ async def mend(directory: Directory, pool: ShardPool, *, now_ms: int) -> int:
 
 async def _mend(directory: Directory, pool: ShardPool, room_id: RoomId, now_ms: int) -> bool:
     try:
-        user_ids = await pool.read(room_id, actions.present_members) if pool.has(room_id) else None
+        user_ids = await pool.read(room_id, joining.present_members) if pool.has(room_id) else None
     except errors.ShardError as error:
         facts = {"room_id": room_id, "reason": str(error)}
         log.error("a half-made room has a shard that cannot be read", extra=facts)  # noqa: TRY400

@@ -14,7 +14,7 @@ from router.auth import COOKIE
 from router.errors import EdgeError, TooManyRequestsError
 from router.problems import Meaning
 from router.table import Gate, Route
-from router.wire import ID_SCHEMA, Nothing, Wire
+from router.wire.fields import ID_SCHEMA, Nothing, Wire
 from shard import errors as shard
 
 

@@ -9,7 +9,7 @@ from directory.origins import Origin
 from directory.sessions import Viewer
 from ids import UserId
 from router.errors import UnauthenticatedError
-from router.wire import Nothing, Wire
+from router.wire.fields import Nothing, Wire
 
 B = TypeVar("B", bound=Wire)
 Q = TypeVar("Q", bound=Wire)

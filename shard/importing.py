@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ids import ChannelId, ThreadId, UserId
-from shard import access, actions, channels, permissions, rooms, threads
-from shard.actions import ChannelDraft
+from shard import access, channels, permissions, rooms, threads
+from shard.acts import joining, shaping, talking
+from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
 from shard.errors import RejectedError
 from shard.messages import Draft
@@ -78,7 +79,7 @@ def _load(writer: Writer, places: "_Places", record: Record, now_ms: int) -> boo
     channel_id = places.channel(record)
     thread_id = None if record.topic is None else places.thread(channel_id, record.topic, record)
     draft = Draft(record.content, record.nonce, thread_id)
-    return actions.send_message(writer, user_id, channel_id, draft, now_ms=now_ms, sent_at=record.sent_at).is_new
+    return talking.send_message(writer, user_id, channel_id, draft, now_ms=now_ms, sent_at=record.sent_at).is_new
 
 
 class _Places:
@@ -103,14 +104,14 @@ class _Places:
 
     def let_in(self, user_id: UserId) -> None:
         if user_id not in self._members:
-            actions.join(self._writer, user_id, now_ms=self._now_ms)
+            joining.join(self._writer, user_id, now_ms=self._now_ms)
             self._members.add(user_id)
 
     def channel(self, record: Record) -> ChannelId:
         name = record.channel.lower()
         if name not in self._channels:
             draft = ChannelDraft(record.channel)
-            made = actions.create_channel(self._writer, self._owner_id, draft, now_ms=record.sent_at)
+            made = shaping.create_channel(self._writer, self._owner_id, draft, now_ms=record.sent_at)
             self._channels[name] = made.id
             self.channels_new += 1
         return self._channels[name]
@@ -121,7 +122,7 @@ class _Places:
             channel = access.open_channel(self._writer, record.user_id, channel_id, 0, now_ms=self._now_ms)
             found = threads.titled(self._writer, channel, title)
             if found is None:
-                found = actions.open_thread(self._writer, record.user_id, channel_id, title, now_ms=record.sent_at)
+                found = talking.open_thread(self._writer, record.user_id, channel_id, title, now_ms=record.sent_at)
                 self.threads_new += 1
             self._threads[key] = found.id
         return self._threads[key]

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import ids
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
-from shard import actions, files
-from shard.actions import ChannelDraft
+from shard import files
+from shard.acts import shaping, talking
+from shard.acts.shaping import ChannelDraft
 from shard.messages import Draft
 
 DAY_MS = 86_400_000
@@ -98,10 +99,10 @@ def test_ids_go_on_after_a_restart_with_a_clock_gone_back(tmp_path: Path, made: 
         )
         try:
             if made == "message":
-                return actions.send_message(writer, OWNER, general, Draft(name), now_ms=now_ms).message.id
+                return talking.send_message(writer, OWNER, general, Draft(name), now_ms=now_ms).message.id
             if made == "thread":
-                return actions.open_thread(writer, OWNER, general, name, now_ms=now_ms).id
-            return actions.create_channel(writer, OWNER, ChannelDraft(name), now_ms=now_ms).id
+                return talking.open_thread(writer, OWNER, general, name, now_ms=now_ms).id
+            return shaping.create_channel(writer, OWNER, ChannelDraft(name), now_ms=now_ms).id
         finally:
             connection.close()
 
@@ -109,7 +110,7 @@ def test_ids_go_on_after_a_restart_with_a_clock_gone_back(tmp_path: Path, made: 
         tmp_path,
         RoomId(1),
         MIGRATIONS,
-        lambda writer: actions.found_room(writer, "group", OWNER, [ChannelDraft("general")], now_ms=NOW_MS),
+        lambda writer: shaping.found_room(writer, "group", OWNER, [ChannelDraft("general")], now_ms=NOW_MS),
         now_ms=NOW_MS,
     )
     general = ChannelId(founded[0].id)

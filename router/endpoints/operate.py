@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from router import metrics
 from router.metrics import Metrics
 from router.table import Call, Gate, Reply, Route
-from router.wire import Nothing
+from router.wire.fields import Nothing
 
 HTML_TYPE = "text/html; charset=utf-8"
 HTML = (

@@ -7,18 +7,18 @@ from directory.directory import Directory
 from directory.errors import RoomNotFoundError
 from directory.rooms import Room, RoomAddress
 from ids import RoomId, UserId
-from router import central_views, cursors, founding, views
-from router.central_views import (
-    InviteView,
-    OwnRoomPageView,
-    PublicRoomPageView,
-    RoomWithChannelsView,
-)
+from router import cursors, founding
 from router.doors import People, RoomDoor
 from router.table import Call, Reply, Route
-from router.views import MemberPageView
-from router.wire import CreateInvite, CreateRoom, Nothing, PageQuery
-from shard import actions, errors
+from router.views import people as people_views
+from router.views import rooms as room_views
+from router.views import shape as shape_views
+from router.views.people import MemberPageView
+from router.views.rooms import InviteView, OwnRoomPageView, PublicRoomPageView, RoomWithChannelsView
+from router.wire.fields import Nothing, PageQuery
+from router.wire.rooms import CreateInvite, CreateRoom
+from shard import errors
+from shard.acts import joining, shaping
 from shard.pool import ShardPool
 
 ROOM = "/v1/rooms/{room_id}"
@@ -67,7 +67,7 @@ class Rooms:
             rows = await room_pages.of_user(reader, call.user_id, after=after, limit=limit + 1)
         page = rows[:limit]
         answer: OwnRoomPageView = {
-            "rooms": [central_views.own_room(row) for row in page],
+            "rooms": [room_views.own_room(row) for row in page],
             "next_cursor": cursors.write(page[-1].joined_at, page[-1].id) if len(rows) > limit else None,
         }
         return Reply(answer)
@@ -80,7 +80,7 @@ class Rooms:
             rows = await room_pages.public(reader, after=after, limit=limit + 1)
         page = rows[:limit]
         answer: PublicRoomPageView = {
-            "rooms": [central_views.public_room(row) for row in page],
+            "rooms": [room_views.public_room(row) for row in page],
             "next_cursor": cursors.write(page[-1].member_count, page[-1].id) if len(rows) > limit else None,
         }
         return Reply(answer)
@@ -100,9 +100,9 @@ class Rooms:
             now_ms=call.now_ms,
         )
         answer: RoomWithChannelsView = {
-            "room": central_views.room(room),
+            "room": room_views.room(room),
             "is_member": True,
-            "channels": [views.channel(room.id, channel) for channel in channels],
+            "channels": [shape_views.channel(room.id, channel) for channel in channels],
         }
         return Reply(answer, 201)
 
@@ -122,16 +122,16 @@ class Rooms:
     async def _shown(self, address: RoomAddress, user_id: UserId, now_ms: int) -> Reply:
         is_member = True
         try:
-            channels = await self.pool.read(address.room_id, actions.list_channels, user_id, now_ms=now_ms)
+            channels = await self.pool.read(address.room_id, shaping.list_channels, user_id, now_ms=now_ms)
         except errors.NotFoundError:
             if not address.is_public:
                 raise
             is_member, channels = False, []
         room = await self._registered(address.room_id)
         answer: RoomWithChannelsView = {
-            "room": central_views.room(room),
+            "room": room_views.room(room),
             "is_member": is_member,
-            "channels": [views.channel(room.id, channel) for channel in channels],
+            "channels": [shape_views.channel(room.id, channel) for channel in channels],
         }
         return Reply(answer)
 
@@ -144,7 +144,7 @@ class Rooms:
         address = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         if not address.is_public or address.kind != "community":
             # Whether a private room exists is its members' business, and they need not join.
-            await self.pool.read(address.room_id, actions.membership, call.user_id, now_ms=call.now_ms)
+            await self.pool.read(address.room_id, joining.membership, call.user_id, now_ms=call.now_ms)
         await self._enter(address.room_id, call.user_id, call.now_ms)
         return await self._shown(address, call.user_id, call.now_ms)
 
@@ -152,9 +152,9 @@ class Rooms:
         """Let someone into the shard, which decides, then write it into the index, which repeating mends."""
         room = await self._registered(room_id)
         members_max = min(room.max_members or self.room_members_max, self.room_members_max)
-        if room.member_count >= members_max and not await self.pool.read(room_id, actions.is_member, user_id):
+        if room.member_count >= members_max and not await self.pool.read(room_id, joining.is_member, user_id):
             raise errors.ConflictError(f"This room has its {members_max} members.")
-        is_new = await self.pool.write(room_id, actions.join, user_id, now_ms=now_ms)
+        is_new = await self.pool.write(room_id, joining.join, user_id, now_ms=now_ms)
         async with self.directory.database.write() as writer:
             await members.add(writer, room_id, user_id, joined_at=now_ms)
         return is_new
@@ -162,7 +162,7 @@ class Rooms:
     async def leave(self, call: Call[Nothing, Nothing]) -> Reply:
         """Leave a room; its owner cannot. Whoever is out of a public room stays out."""
         address = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        was_in = await self.pool.write(address.room_id, actions.leave, call.user_id, now_ms=call.now_ms)
+        was_in = await self.pool.write(address.room_id, joining.leave, call.user_id, now_ms=call.now_ms)
         async with self.directory.database.write() as writer:
             # A crash between the two stores leaves the index behind; repeating mends it.
             was_in |= await members.remove(writer, address.room_id, call.user_id)
@@ -176,7 +176,7 @@ class Rooms:
         address = await self.door.reach(call.path["room_id"])
         rows = await self.pool.read(
             address.room_id,
-            actions.list_members,
+            joining.list_members,
             call.user_id,
             after=None if place is None else UserId(place[0]),
             limit=limit + 1,
@@ -184,7 +184,7 @@ class Rooms:
         )
         page = rows[:limit]
         answer: MemberPageView = {
-            "members": [views.member(row) for row in page],
+            "members": [people_views.member(row) for row in page],
             "users": await self.people.of(row.user_id for row in page),
             "next_cursor": cursors.write(page[-1].user_id) if len(rows) > limit else None,
         }
@@ -193,7 +193,7 @@ class Rooms:
     async def invite(self, call: Call[CreateInvite, Nothing]) -> Reply:
         """Create an invite; needs create_invite."""
         address = await self.door.reach(call.path["room_id"])
-        await self.pool.read(address.room_id, actions.may_invite, call.user_id, now_ms=call.now_ms)
+        await self.pool.read(address.room_id, joining.may_invite, call.user_id, now_ms=call.now_ms)
         lifetime = call.body.expires_in_seconds
         async with self.directory.database.write() as writer:
             row = await invites.create(
@@ -205,14 +205,14 @@ class Rooms:
                 now_ms=call.now_ms,
             )
             room = await rooms.find(writer, address.room_id)
-        return Reply(central_views.invite(row, room.display_name), 201)
+        return Reply(room_views.invite(row, room.display_name), 201)
 
     async def look_at_invite(self, call: Call[Nothing, Nothing]) -> Reply:
         """Return an invite that works, and where it leads."""
         async with self.directory.database.read() as reader:
             row = await invites.look_at(reader, call.path["code"], now_ms=call.now_ms)
             room = await rooms.find(reader, row.room_id)
-        return Reply(central_views.invite(row, room.display_name))
+        return Reply(room_views.invite(row, room.display_name))
 
     async def use_invite(self, call: Call[Nothing, Nothing]) -> Reply:
         """Join the room of an invite; a use that lets nobody in is not counted."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from router import views
 from router.doors import RoomDoor
 from router.table import Call, Reply, Route
-from router.views import ChannelListView, ChannelView
-from router.wire import CreateChannel, Nothing
-from shard import actions
+from router.views import shape as views
+from router.views.shape import ChannelListView, ChannelView
+from router.wire.fields import Nothing
+from router.wire.shape import CreateChannel
+from shard.acts import shaping
 from shard.pool import ShardPool
 
 CHANNELS = "/v1/rooms/{room_id}/channels"
@@ -33,7 +34,7 @@ class Shape:
     async def channels(self, call: Call[Nothing, Nothing]) -> Reply:
         """List the channels that the caller sees, in the room's order."""
         room = await self.door.reach(call.path["room_id"])
-        rows = await self.pool.read(room.room_id, actions.list_channels, call.user_id, now_ms=call.now_ms)
+        rows = await self.pool.read(room.room_id, shaping.list_channels, call.user_id, now_ms=call.now_ms)
         answer: ChannelListView = {"channels": [views.channel(room.room_id, row) for row in rows]}
         return Reply(answer)
 
@@ -41,6 +42,6 @@ class Shape:
         """Add a channel to the end of the list; needs manage_channels."""
         room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         row = await self.pool.write(
-            room.room_id, actions.create_channel, call.user_id, call.body.draft(), now_ms=call.now_ms
+            room.room_id, shaping.create_channel, call.user_id, call.body.draft(), now_ms=call.now_ms
         )
         return Reply(views.channel(room.room_id, row), 201)

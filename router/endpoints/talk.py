@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 
 from ids import ChannelId, MessageId, ThreadId
-from router import cursors, views
+from router import cursors
 from router.doors import People, RoomDoor
 from router.errors import FieldFault, InvalidError
 from router.table import Call, Reply, Route
-from router.views import MessagePageView, MessageView, SearchView, ThreadPageView, ThreadView
-from router.wire import CreateThread, HistoryQuery, Nothing, PageQuery, SearchQuery, SendMessage
-from shard import actions, search
+from router.views import talk as views
+from router.views.talk import MessagePageView, MessageView, SearchView, ThreadPageView, ThreadView
+from router.wire.fields import Nothing, PageQuery
+from router.wire.talk import CreateThread, HistoryQuery, SearchQuery, SendMessage
+from shard import search
+from shard.acts import paging, searching, talking
 from shard.messages import Draft
 from shard.pool import ShardPool
 
@@ -56,7 +59,7 @@ class Talk:
         reply_to_id = None if body.reply_to_id is None else MessageId(body.reply_to_id)
         sent = await self.pool.write(
             room.room_id,
-            actions.send_message,
+            talking.send_message,
             call.user_id,
             call.path["channel_id"],
             Draft(body.content, body.nonce, thread_id, reply_to_id),
@@ -70,7 +73,7 @@ class Talk:
         room = await self.door.reach(call.path["room_id"])
         page = await self.pool.read(
             room.room_id,
-            actions.read_page,
+            paging.read_page,
             call.user_id,
             call.path["channel_id"],
             None if call.query.thread_id is None else ThreadId(call.query.thread_id),
@@ -86,11 +89,11 @@ class Talk:
         }
         return Reply(answer)
 
-    def _span(self, query: HistoryQuery) -> actions.Span:
+    def _span(self, query: HistoryQuery) -> paging.Span:
         places = [name for name in ("before", "after", "around") if getattr(query, name) is not None]
         if len(places) > 1:
             raise InvalidError([FieldFault(f"query.{name}", "at most one of before, after, around") for name in places])
-        return actions.Span(
+        return paging.Span(
             cursors.size(query, self.page_size_max),
             None if query.before is None else MessageId(query.before),
             None if query.after is None else MessageId(query.after),
@@ -102,7 +105,7 @@ class Talk:
         room = await self.door.reach(call.path["room_id"])
         message = await self.pool.read(
             room.room_id,
-            actions.get_message,
+            paging.get_message,
             call.user_id,
             call.path["channel_id"],
             call.path["message_id"],
@@ -115,7 +118,7 @@ class Talk:
         room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         thread = await self.pool.write(
             room.room_id,
-            actions.open_thread,
+            talking.open_thread,
             call.user_id,
             call.path["channel_id"],
             call.body.title,
@@ -129,7 +132,7 @@ class Talk:
         room = await self.door.reach(call.path["room_id"])
         found = await self.pool.read(
             room.room_id,
-            actions.list_threads,
+            talking.list_threads,
             call.user_id,
             call.path["channel_id"],
             before=None if place is None else (place[0], ThreadId(place[1])),
@@ -152,7 +155,7 @@ class Talk:
         found = await self.pool.search(
             self.search_deadline_seconds,
             room.room_id,
-            actions.search_messages,
+            searching.search_messages,
             call.user_id,
             wanted,
             channel_id=None if query.channel_id is None else ChannelId(query.channel_id),

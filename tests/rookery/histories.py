@@ -15,8 +15,9 @@ from directory.rooms import Room
 from ids import ChannelId, UserId
 from rookery import composition, importer
 from rookery.composition import Stores, now_ms
-from shard import actions, importing
-from shard.actions import Span
+from shard import importing
+from shard.acts import paging, shaping, talking
+from shard.acts.paging import Span
 from shard.importing import Record
 from shard.rows import Message
 
@@ -75,11 +76,11 @@ async def read_back(stores: Stores, room: Room) -> dict[str, list[Said]]:
     """Return what a room holds by channel, oldest first, read page by page as its owner."""
     assert room.owner_id is not None
     said: dict[str, list[Said]] = {}
-    for channel in await stores.pool.read(room.id, actions.list_channels, room.owner_id, now_ms=now_ms()):
+    for channel in await stores.pool.read(room.id, shaping.list_channels, room.owner_id, now_ms=now_ms()):
         titles = {
             thread.id: thread.title
             for thread in await stores.pool.read(
-                room.id, actions.list_threads, room.owner_id, channel.id, before=None, limit=10_000, now_ms=now_ms()
+                room.id, talking.list_threads, room.owner_id, channel.id, before=None, limit=10_000, now_ms=now_ms()
             )
         }
         found = await _messages(stores, room, room.owner_id, channel.id)
@@ -101,7 +102,7 @@ async def _messages(stores: Stores, room: Room, reader_id: UserId, channel_id: C
     before = None
     while True:
         span = Span(limit=100, before=before)
-        page = await stores.pool.read(room.id, actions.read_page, reader_id, channel_id, None, span, now_ms=now_ms())
+        page = await stores.pool.read(room.id, paging.read_page, reader_id, channel_id, None, span, now_ms=now_ms())
         found += page.messages
         if not page.has_older:
             return found[::-1]

@@ -17,7 +17,8 @@ import sqlite
 from directory import credentials, members, users
 from rookery import composition, importer
 from rookery.composition import now_ms
-from shard import actions, files, inspections
+from shard import files, inspections
+from shard.acts import joining, shaping, talking
 from tests.rookery.histories import BEGAN, encoded, expected, find, history, read_back, settings
 from tests.rookery.terminal import Ended, run, serving, start
 
@@ -64,12 +65,12 @@ async def test_channels_threads_and_people_are_as_they_were(tmp_path: Path) -> N
     async with composition.open_stores(settings(tmp_path / "data")) as stores:
         room = await find(stores, "lean")
         assert room.owner_id is not None
-        channels = await stores.pool.read(room.id, actions.list_channels, room.owner_id, now_ms=now_ms())
+        channels = await stores.pool.read(room.id, shaping.list_channels, room.owner_id, now_ms=now_ms())
         for channel in channels:
             times = [line["timestamp"] * 1000 for line in LINES if line["channel"] == channel.name]
             assert (channel.created_at, channel.message_count) == (min(times), len(times))
             threads = await stores.pool.read(
-                room.id, actions.list_threads, room.owner_id, channel.id, before=None, limit=100, now_ms=now_ms()
+                room.id, talking.list_threads, room.owner_id, channel.id, before=None, limit=100, now_ms=now_ms()
             )
             for thread in threads:
                 said = [
@@ -86,7 +87,7 @@ async def test_channels_threads_and_people_are_as_they_were(tmp_path: Path) -> N
             index = {member.user_id for member in await members.list_page(reader, room.id)}
             grace = await users.find_by_username(reader, "ada")
             assert await credentials.find(reader, grace.id) is None
-        assert index == set(await stores.pool.read(room.id, actions.present_members))
+        assert index == set(await stores.pool.read(room.id, joining.present_members))
 
 
 async def test_a_killed_import_is_finished_by_running_it_again(tmp_path: Path) -> None:

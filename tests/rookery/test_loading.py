@@ -8,8 +8,10 @@ import pytest
 
 from ids import RoomId, UserId
 from migrations import engine
-from shard import actions, importing
-from shard.actions import ChannelDraft, Span
+from shard import importing
+from shard.acts import joining, paging, shaping
+from shard.acts.paging import Span
+from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
 from shard.importing import Loaded, Record
 from shard.pool import PoolLimits, ShardPool
@@ -31,9 +33,9 @@ class Stage:
         return await self.pool.write(ROOM, importing.load_batch, records, skip_refused=skip_refused, now_ms=NOW_MS)
 
     async def messages(self, channel: str = "general") -> list[Message]:
-        channels = await self.pool.read(ROOM, actions.list_channels, OWNER, now_ms=NOW_MS)
+        channels = await self.pool.read(ROOM, shaping.list_channels, OWNER, now_ms=NOW_MS)
         found = next(row.id for row in channels if row.name == channel)
-        page = await self.pool.read(ROOM, actions.read_page, OWNER, found, None, Span(limit=100), now_ms=NOW_MS)
+        page = await self.pool.read(ROOM, paging.read_page, OWNER, found, None, Span(limit=100), now_ms=NOW_MS)
         return page.messages[::-1]
 
 
@@ -47,7 +49,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         publish=lambda _room, _events: None,
     )
     drafts = (ChannelDraft("general"), ChannelDraft("stage", type="voice"))
-    await pool.create(ROOM, actions.found_room, "community", OWNER, drafts, now_ms=NOW_MS)
+    await pool.create(ROOM, shaping.found_room, "community", OWNER, drafts, now_ms=NOW_MS)
     yield Stage(pool)
     await pool.close()
 
@@ -80,11 +82,11 @@ async def test_records_of_any_order_stand_in_the_order_of_their_times(stage: Sta
 async def test_who_left_is_not_brought_back_by_what_is_known(stage: Stage) -> None:
     """Loading the same history again leaves out who has left since; a new message lets its author in."""
     await stage.load(record(1), record(2, user_id=BOB))
-    await stage.pool.write(ROOM, actions.leave, BOB, now_ms=NOW_MS)
+    await stage.pool.write(ROOM, joining.leave, BOB, now_ms=NOW_MS)
     await stage.load(record(1), record(2, user_id=BOB))
-    assert not await stage.pool.read(ROOM, actions.is_member, BOB)
+    assert not await stage.pool.read(ROOM, joining.is_member, BOB)
     await stage.load(record(3, user_id=BOB))
-    assert await stage.pool.read(ROOM, actions.is_member, BOB)
+    assert await stage.pool.read(ROOM, joining.is_member, BOB)
 
 
 async def test_a_thread_that_was_renamed_or_locked_is_left_alone(stage: Stage) -> None:

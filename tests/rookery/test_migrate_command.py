@@ -9,7 +9,8 @@ from directory.database import Database
 from migrations import engine
 from rookery import composition
 from rookery.composition import now_ms
-from shard import actions, files, inspections
+from shard import files, inspections
+from shard.acts import joining
 from tests.rookery.histories import fill, settings
 from tests.rookery.terminal import Ended, invoke
 
@@ -95,7 +96,7 @@ async def test_a_file_that_sqlite_refuses_leaves_every_database_as_it_was(home: 
     assert "left nothing behind" in applied.json["directory"]["error"]
     assert "left nothing behind" in applied.json["shards"]["failed"][0]["error"]
     async with composition.open_stores(settings(home / "data")) as stores:
-        assert await stores.pool.read(room.id, actions.present_members) == [room.owner_id]
+        assert await stores.pool.read(room.id, joining.present_members) == [room.owner_id]
 
 
 async def test_listing_changes_nothing(home: Path) -> None:

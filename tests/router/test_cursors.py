@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from router import cursors
 from router.errors import InvalidError
-from router.wire import PAGE_SIZE, PageQuery
+from router.wire.fields import PAGE_SIZE, PageQuery
 
 NUMBERS = st.lists(st.integers(-(2**63) + 1, 2**63 - 1), min_size=1, max_size=3)
 

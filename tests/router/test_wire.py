@@ -1,7 +1,7 @@
 """What clients send, as models: exactly the documented fields, and text that every store can hold."""
 
-import inspect
 import json
+import pkgutil
 from typing import Any
 
 import pytest
@@ -11,9 +11,26 @@ from pydantic import ValidationError
 
 import ids
 from router import wire
-from router.wire import SendMessage, UpdateProfile, UpdateSettings, Wire, parse_id
+from router.wire import accounts, fields, rooms, shape, talk
+from router.wire.accounts import UpdateProfile, UpdateSettings
+from router.wire.fields import Wire, parse_id
+from router.wire.talk import SendMessage
 
-MODELS = [model for _, model in inspect.getmembers(wire, inspect.isclass) if issubclass(model, Wire)]
+PARTS = (accounts, fields, rooms, shape, talk)
+
+
+def _models(model: type[Wire]) -> set[type[Wire]]:
+    return {model}.union(*map(_models, model.__subclasses__())) - {Wire}
+
+
+MODELS = sorted(_models(Wire), key=lambda model: model.__name__)
+
+
+def test_every_part_is_examined() -> None:
+    """No module of models is left out of these tests."""
+    assert {part.name for part in pkgutil.iter_modules(wire.__path__)} == {
+        part.__name__.rpartition(".")[2] for part in PARTS
+    }
 
 
 @given(st.integers(1, ids.ID_MAX))

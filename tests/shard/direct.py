@@ -8,7 +8,8 @@ import apsw
 
 import ids
 from ids import RoomId, UserId
-from shard import actions, files, permissions, rooms
+from shard import files, permissions, rooms
+from shard.acts import joining, shaping
 from shard.connections import Writer
 from tests.shard import stage
 
@@ -20,13 +21,13 @@ def writing(folder: Path) -> Iterator[tuple[apsw.Connection, Writer, stage.Room]
         folder,
         RoomId(1),
         stage.MIGRATIONS,
-        lambda writer: actions.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
+        lambda writer: shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
         now_ms=stage.NOW_MS,
     )
     path = files.path_of(folder, RoomId(1))
     connection, writer = files.open_writer(path, RoomId(1), stage.MIGRATIONS, now_ms=stage.NOW_MS, check=False)
     for user_id in (stage.ANNA, stage.BEN):
-        actions.join(writer, user_id, now_ms=stage.NOW_MS)
+        joining.join(writer, user_id, now_ms=stage.NOW_MS)
     try:
         yield connection, writer, stage.Room(RoomId(1), {row.name: row.id for row in rows})
     finally:

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from ids import RoomId
-from shard import actions, files
+from shard import files
+from shard.acts import shaping
 from tests.shard import disks, stage
 
 STEPS = {"open", "os.rename", "os.remove"}
@@ -43,7 +44,7 @@ def found(folder: Path) -> None:
         folder,
         RoomId(1),
         stage.MIGRATIONS,
-        lambda writer: actions.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
+        lambda writer: shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
         now_ms=stage.NOW_MS,
     )
 

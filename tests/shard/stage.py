@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
 from migrations import engine
-from shard import actions, files
-from shard.actions import ChannelDraft, Page, Sent, Span
+from shard import files
+from shard.acts import joining, paging, shaping, talking
+from shard.acts.paging import Page, Span
+from shard.acts.shaping import ChannelDraft
+from shard.acts.talking import Sent
 from shard.connections import Reader
 from shard.errors import ShardError, UnavailableError
 from shard.messages import Draft
@@ -58,9 +61,9 @@ class Stage:
     async def found(self, number: int = 1, *, members: Iterable[UserId] = (ANNA, BEN)) -> Room:
         """Make room `number` with CHANNELS, the owner and some members."""
         room_id = RoomId(number)
-        rows = await self.pool.create(room_id, actions.found_room, "community", OWNER, CHANNELS, now_ms=self.now_ms)
+        rows = await self.pool.create(room_id, shaping.found_room, "community", OWNER, CHANNELS, now_ms=self.now_ms)
         for user_id in members:
-            await self.pool.write(room_id, actions.join, user_id, now_ms=self.now_ms)
+            await self.pool.write(room_id, joining.join, user_id, now_ms=self.now_ms)
         return Room(room_id, {row.name: row.id for row in rows})
 
     async def send(
@@ -79,7 +82,7 @@ class Stage:
         draft = Draft(content, nonce=nonce, thread_id=thread_id, reply_to_id=reply_to_id)
         return await self.pool.write(
             room.id,
-            actions.send_message,
+            talking.send_message,
             user_id,
             room.channels[channel],
             draft,
@@ -93,7 +96,7 @@ class Stage:
         """Read a page as the owner."""
         span = span or Span(limit=10_000)
         channel_id = room.channels[channel]
-        return await self.pool.read(room.id, actions.read_page, OWNER, channel_id, thread_id, span, now_ms=self.now_ms)
+        return await self.pool.read(room.id, paging.read_page, OWNER, channel_id, thread_id, span, now_ms=self.now_ms)
 
     async def texts(self, room: Room, *, channel: str = "general") -> list[str]:
         """Return everything said in a channel, oldest first."""

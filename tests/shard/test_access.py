@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
-from shard import actions, permissions, search
-from shard.actions import ChannelDraft, Span
+from shard import permissions, search
+from shard.acts import joining, paging, searching, shaping, talking
+from shard.acts.paging import Span
+from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
 from shard.messages import Draft
@@ -32,7 +34,7 @@ def send(
 ) -> MessageId:
     """Send a message and return its id."""
     act = Draft(draft.pop("content", "hello"), **draft)
-    return actions.send_message(writer, user_id, room.channels[channel], act, now_ms=NOW).message.id
+    return talking.send_message(writer, user_id, room.channels[channel], act, now_ms=NOW).message.id
 
 
 def every_question(
@@ -41,17 +43,17 @@ def every_question(
     """Name all that can be asked of or done in a channel, or of the room."""
     query = search.parse("hello")
     return {
-        "send": lambda w, u: actions.send_message(w, u, channel_id, Draft("hi"), now_ms=NOW),
-        "page": lambda w, u: actions.read_page(w, u, channel_id, None, Span(), now_ms=NOW),
-        "message": lambda w, u: actions.get_message(w, u, channel_id, message_id, now_ms=NOW),
-        "threads": lambda w, u: actions.list_threads(w, u, channel_id, before=None, limit=9, now_ms=NOW),
-        "open thread": lambda w, u: actions.open_thread(w, u, channel_id, "topic", now_ms=NOW),
-        "search": lambda w, u: actions.search_messages(
+        "send": lambda w, u: talking.send_message(w, u, channel_id, Draft("hi"), now_ms=NOW),
+        "page": lambda w, u: paging.read_page(w, u, channel_id, None, Span(), now_ms=NOW),
+        "message": lambda w, u: paging.get_message(w, u, channel_id, message_id, now_ms=NOW),
+        "threads": lambda w, u: talking.list_threads(w, u, channel_id, before=None, limit=9, now_ms=NOW),
+        "open thread": lambda w, u: talking.open_thread(w, u, channel_id, "topic", now_ms=NOW),
+        "search": lambda w, u: searching.search_messages(
             w, u, query, channel_id=channel_id, before=None, limit=9, now_ms=NOW
         ),
-        "channels": lambda w, u: actions.list_channels(w, u, now_ms=NOW),
-        "members": lambda w, u: actions.list_members(w, u, after=None, limit=9, now_ms=NOW),
-        "create channel": lambda w, u: actions.create_channel(w, u, ChannelDraft("new"), now_ms=NOW),
+        "channels": lambda w, u: shaping.list_channels(w, u, now_ms=NOW),
+        "members": lambda w, u: joining.list_members(w, u, after=None, limit=9, now_ms=NOW),
+        "create channel": lambda w, u: shaping.create_channel(w, u, ChannelDraft("new"), now_ms=NOW),
     }
 
 
@@ -68,7 +70,7 @@ def test_only_members_get_in(shard: tuple[Writer, stage.Room], question: str) ->
     if question != "create channel":
         writer.run("DELETE FROM threads")
         ask(writer, stage.BEN)
-    actions.leave(writer, stage.BEN, now_ms=NOW)
+    joining.leave(writer, stage.BEN, now_ms=NOW)
     for outsider in (STRANGER, stage.BEN):
         with pytest.raises(NotFoundError):
             ask(writer, outsider)
@@ -95,9 +97,9 @@ def test_a_private_channel_is_in_no_list(shard: tuple[Writer, stage.Room]) -> No
     """A member's list has every channel but the private ones, which the owner's has."""
     writer, room = shard
     direct.make_private(writer, room, "other")
-    names = [row.name for row in actions.list_channels(writer, stage.ANNA, now_ms=NOW)]
+    names = [row.name for row in shaping.list_channels(writer, stage.ANNA, now_ms=NOW)]
     assert names == [draft.name for draft in stage.CHANNELS if draft.name != "other"]
-    assert "other" in [row.name for row in actions.list_channels(writer, stage.OWNER, now_ms=NOW)]
+    assert "other" in [row.name for row in shaping.list_channels(writer, stage.OWNER, now_ms=NOW)]
 
 
 def test_without_view_nothing_of_a_channel_is_seen(shard: tuple[Writer, stage.Room]) -> None:
@@ -105,10 +107,10 @@ def test_without_view_nothing_of_a_channel_is_seen(shard: tuple[Writer, stage.Ro
     writer, room = shard
     message_id = send(writer, room)
     direct.deny_everyone(writer, room, permissions.VIEW_CHANNEL)
-    assert actions.list_channels(writer, stage.ANNA, now_ms=NOW) == []
+    assert shaping.list_channels(writer, stage.ANNA, now_ms=NOW) == []
     with pytest.raises(NotFoundError):
-        actions.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
-    found = actions.search_messages(
+        paging.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
+    found = searching.search_messages(
         writer, stage.ANNA, search.parse("hello"), channel_id=None, before=None, limit=9, now_ms=NOW
     )
     assert found == []
@@ -139,7 +141,7 @@ def test_each_act_needs_its_permission(shard: tuple[Writer, stage.Room], bit: in
 def test_threads_are_written_with_a_permission_of_their_own(shard: tuple[Writer, stage.Room]) -> None:
     """Who may send in channels but not in threads, or the other way round, does just that."""
     writer, room = shard
-    thread = actions.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
+    thread = talking.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
     direct.deny_everyone(writer, room, permissions.SEND_IN_THREADS)
     send(writer, room)
     with pytest.raises(ForbiddenError):
@@ -154,7 +156,7 @@ def test_a_time_out_leaves_reading_until_it_ends(shard: tuple[Writer, stage.Room
     """A member in a time-out reads and does not write; at its last moment they may write again."""
     writer, room = shard
     direct.time_out(writer, stage.ANNA, NOW + 1)
-    actions.read_page(writer, stage.ANNA, room.general, None, Span(), now_ms=NOW)
+    paging.read_page(writer, stage.ANNA, room.general, None, Span(), now_ms=NOW)
     with pytest.raises(ForbiddenError):
         send(writer, room)
     direct.time_out(writer, stage.ANNA, NOW)
@@ -166,30 +168,30 @@ def test_a_time_out_leaves_reading_until_it_ends(shard: tuple[Writer, stage.Room
 def test_the_banned_do_not_come_back_before_their_time(shard: tuple[Writer, stage.Room]) -> None:
     """A ban keeps someone who left from joining until it expires, and for ever without an end."""
     writer, room = shard
-    actions.leave(writer, stage.ANNA, now_ms=NOW)
+    joining.leave(writer, stage.ANNA, now_ms=NOW)
     direct.ban(writer, stage.ANNA, NOW + 1)
     direct.ban(writer, stage.BEN, None)
-    actions.leave(writer, stage.BEN, now_ms=NOW)
+    joining.leave(writer, stage.BEN, now_ms=NOW)
     with pytest.raises(ForbiddenError):
-        actions.join(writer, stage.ANNA, now_ms=NOW)
+        joining.join(writer, stage.ANNA, now_ms=NOW)
     with pytest.raises(NotFoundError):
         send(writer, room)
-    assert actions.join(writer, stage.ANNA, now_ms=NOW + 1)
+    assert joining.join(writer, stage.ANNA, now_ms=NOW + 1)
     send(writer, room)
     with pytest.raises(ForbiddenError):
-        actions.join(writer, stage.BEN, now_ms=NOW + 10**12)
+        joining.join(writer, stage.BEN, now_ms=NOW + 10**12)
 
 
 def test_joining_and_leaving_twice_tells_it_once(shard: tuple[Writer, stage.Room]) -> None:
     """Only a change of membership is true and leaves an event; the owner cannot leave."""
     writer, _room = shard
-    joined = [actions.join(writer, STRANGER, now_ms=NOW) for _ in range(2)]
-    left = [actions.leave(writer, STRANGER, now_ms=NOW) for _ in range(2)]
+    joined = [joining.join(writer, STRANGER, now_ms=NOW) for _ in range(2)]
+    left = [joining.leave(writer, STRANGER, now_ms=NOW) for _ in range(2)]
     assert (joined, left) == ([True, False], [True, False])
     told = writer.all("SELECT type FROM events WHERE actor_id = ? ORDER BY seq", (STRANGER,))
     assert told == [("member.joined",), ("member.left",)]
     with pytest.raises(ConflictError):
-        actions.leave(writer, stage.OWNER, now_ms=NOW)
+        joining.leave(writer, stage.OWNER, now_ms=NOW)
 
 
 def test_an_archived_channel_is_read_and_not_written(shard: tuple[Writer, stage.Room]) -> None:
@@ -201,8 +203,8 @@ def test_an_archived_channel_is_read_and_not_written(shard: tuple[Writer, stage.
         with pytest.raises(ConflictError):
             send(writer, room, user_id)
         with pytest.raises(ConflictError):
-            actions.open_thread(writer, user_id, room.general, "late", now_ms=NOW)
-    assert actions.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW).id == message_id
+            talking.open_thread(writer, user_id, room.general, "late", now_ms=NOW)
+    assert paging.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW).id == message_id
 
 
 def test_a_voice_channel_takes_no_words(shard: tuple[Writer, stage.Room]) -> None:
@@ -217,13 +219,13 @@ def test_an_announcement_channel_is_written_by_few_and_read_by_all(shard: tuple[
     """Members read announcements and neither write them nor open threads there; the owner does both."""
     writer, room = shard
     message_id = send(writer, room, stage.OWNER, "news")
-    thread = actions.open_thread(writer, stage.OWNER, room.channels["news"], "release", now_ms=NOW)
+    thread = talking.open_thread(writer, stage.OWNER, room.channels["news"], "release", now_ms=NOW)
     for thread_id in (None, thread.id):
         with pytest.raises(ForbiddenError):
             send(writer, room, stage.ANNA, "news", thread_id=thread_id)
     with pytest.raises(ForbiddenError):
-        actions.open_thread(writer, stage.ANNA, room.channels["news"], "mine", now_ms=NOW)
-    assert actions.get_message(writer, stage.ANNA, room.channels["news"], message_id, now_ms=NOW).id == message_id
+        talking.open_thread(writer, stage.ANNA, room.channels["news"], "mine", now_ms=NOW)
+    assert paging.get_message(writer, stage.ANNA, room.channels["news"], message_id, now_ms=NOW).id == message_id
 
 
 def test_thread_modes(shard: tuple[Writer, stage.Room]) -> None:
@@ -231,17 +233,17 @@ def test_thread_modes(shard: tuple[Writer, stage.Room]) -> None:
     writer, room = shard
     with pytest.raises(ConflictError):
         send(writer, room, stage.OWNER, "topics")
-    thread = actions.open_thread(writer, stage.ANNA, room.channels["topics"], "first", now_ms=NOW)
+    thread = talking.open_thread(writer, stage.ANNA, room.channels["topics"], "first", now_ms=NOW)
     send(writer, room, stage.ANNA, "topics", thread_id=thread.id)
     with pytest.raises(ConflictError):
-        actions.open_thread(writer, stage.OWNER, room.channels["flat"], "first", now_ms=NOW)
+        talking.open_thread(writer, stage.OWNER, room.channels["flat"], "first", now_ms=NOW)
     send(writer, room, stage.ANNA, "flat")
 
 
 def test_threads_and_messages_of_another_channel_are_not_there(shard: tuple[Writer, stage.Room]) -> None:
     """A thread or message is found only in its own channel, whether to write, read, page or reply."""
     writer, room = shard
-    thread = actions.open_thread(writer, stage.ANNA, room.general, "here", now_ms=NOW)
+    thread = talking.open_thread(writer, stage.ANNA, room.general, "here", now_ms=NOW)
     inside = send(writer, room, thread_id=thread.id)
     send(writer, room, thread_id=thread.id, reply_to_id=inside)
     other = room.channels["other"]
@@ -250,48 +252,48 @@ def test_threads_and_messages_of_another_channel_are_not_there(shard: tuple[Writ
     with pytest.raises(NotFoundError):
         send(writer, room, channel="other", reply_to_id=inside)
     with pytest.raises(NotFoundError):
-        actions.get_message(writer, stage.ANNA, other, inside, now_ms=NOW)
+        paging.get_message(writer, stage.ANNA, other, inside, now_ms=NOW)
     with pytest.raises(NotFoundError):
-        actions.read_page(writer, stage.ANNA, other, thread.id, Span(), now_ms=NOW)
+        paging.read_page(writer, stage.ANNA, other, thread.id, Span(), now_ms=NOW)
     with pytest.raises(NotFoundError):
         send(writer, room, thread_id=ThreadId(7))
-    assert actions.read_page(writer, stage.ANNA, other, None, Span(), now_ms=NOW).messages == []
+    assert paging.read_page(writer, stage.ANNA, other, None, Span(), now_ms=NOW).messages == []
 
 
 def test_a_locked_thread_is_for_those_who_manage_threads(shard: tuple[Writer, stage.Room]) -> None:
     """A locked thread is read by members and written by those who manage threads."""
     writer, room = shard
-    thread = actions.open_thread(writer, stage.ANNA, room.general, "heated", now_ms=NOW)
+    thread = talking.open_thread(writer, stage.ANNA, room.general, "heated", now_ms=NOW)
     send(writer, room, thread_id=thread.id)
     writer.run("UPDATE threads SET is_locked = 1 WHERE id = ?", (thread.id,))
     with pytest.raises(ConflictError):
         send(writer, room, thread_id=thread.id)
     send(writer, room, stage.OWNER, thread_id=thread.id)
-    assert len(actions.read_page(writer, stage.ANNA, room.general, thread.id, Span(), now_ms=NOW).messages) == 2
+    assert len(paging.read_page(writer, stage.ANNA, room.general, thread.id, Span(), now_ms=NOW).messages) == 2
 
 
 def test_names_and_titles_are_given_once(shard: tuple[Writer, stage.Room]) -> None:
     """A second channel of a name, in any case, or thread of a title in one channel, is a conflict."""
     writer, room = shard
     with pytest.raises(ConflictError):
-        actions.create_channel(writer, stage.OWNER, ChannelDraft("GENERAL"), now_ms=NOW)
+        shaping.create_channel(writer, stage.OWNER, ChannelDraft("GENERAL"), now_ms=NOW)
     with pytest.raises(ForbiddenError):
-        actions.create_channel(writer, stage.ANNA, ChannelDraft("mine"), now_ms=NOW)
-    actions.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
+        shaping.create_channel(writer, stage.ANNA, ChannelDraft("mine"), now_ms=NOW)
+    talking.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
     with pytest.raises(ConflictError):
-        actions.open_thread(writer, stage.BEN, room.general, "topic", now_ms=NOW)
-    actions.open_thread(writer, stage.BEN, room.channels["other"], "topic", now_ms=NOW)
+        talking.open_thread(writer, stage.BEN, room.general, "topic", now_ms=NOW)
+    talking.open_thread(writer, stage.BEN, room.channels["other"], "topic", now_ms=NOW)
 
 
 def test_threads_are_listed_by_their_last_word(shard: tuple[Writer, stage.Room]) -> None:
     """Threads come last active first, and a cursor walks them without a gap or a repetition."""
     writer, room = shard
-    threads = [actions.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)]
+    threads = [talking.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)]
     act = Draft("word", thread_id=threads[4].id)
-    actions.send_message(writer, stage.ANNA, room.general, act, now_ms=NOW + 99)
+    talking.send_message(writer, stage.ANNA, room.general, act, now_ms=NOW + 99)
     writer.settle()
     walked, before = [], None
-    while page := actions.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
+    while page := talking.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
         walked.extend(page)
         before = (page[-1].last_message_at, page[-1].id)
     assert sorted(thread.id for thread in walked) == sorted(thread.id for thread in threads)

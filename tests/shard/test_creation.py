@@ -12,7 +12,8 @@ import pytest
 
 import sqlite
 from ids import RoomId
-from shard import actions, files, rooms
+from shard import files, rooms
+from shard.acts import joining, shaping
 from shard.connections import Writer
 from shard.errors import BrokenShardError, ShardError, ShardFullError
 from tests.shard import disks, dying_founder, stage
@@ -135,7 +136,7 @@ async def test_a_founding_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """When the first rows cannot be written there is no shard, and the error is the act's own."""
 
     def fail(writer: Writer) -> None:
-        actions.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS)
+        shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS)
         raise KeyError("founding")
 
     async with stage.opened(tmp_path) as it:
@@ -150,9 +151,9 @@ async def test_a_new_room_is_small_and_ready(tmp_path: Path) -> None:
     """A new room has its channels in order, its owner as only member, one log from number one, and under 200 KiB."""
     async with stage.opened(tmp_path) as it:
         room = await it.found(members=())
-        listed = await it.pool.read(room.id, actions.list_channels, stage.OWNER, now_ms=it.now_ms)
+        listed = await it.pool.read(room.id, shaping.list_channels, stage.OWNER, now_ms=it.now_ms)
         assert [channel.name for channel in listed] == [draft.name for draft in stage.CHANNELS]
-        people = await it.pool.read(room.id, actions.list_members, stage.OWNER, after=None, limit=9, now_ms=1)
+        people = await it.pool.read(room.id, joining.list_members, stage.OWNER, after=None, limit=9, now_ms=1)
         assert [member.user_id for member in people] == [stage.OWNER]
         seqs = await it.rows(room, "SELECT seq FROM events ORDER BY seq")
         assert seqs == [(number,) for number in range(1, len(stage.CHANNELS) + 3)]

@@ -11,7 +11,7 @@ import pytest
 import sqlite
 from ids import RoomId
 from shard import files, open_shards
-from shard.actions import Sent
+from shard.acts.talking import Sent
 from shard.errors import (
     BrokenShardError,
     OutcomeUnknownError,

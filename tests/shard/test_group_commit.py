@@ -11,8 +11,9 @@ import pytest
 import shard.pool
 import sqlite
 from ids import ChannelId, RoomId, UserId
-from shard import actions, events, files, lanes
-from shard.actions import Sent
+from shard import events, files, lanes
+from shard.acts import talking
+from shard.acts.talking import Sent
 from shard.connections import Reader, Writer
 from shard.errors import DeadlineError, NotFoundError
 from shard.messages import Draft
@@ -30,7 +31,7 @@ class PoisonError(Exception):
 def write_then_raise(writer: Writer, channel_id: ChannelId) -> None:
     """Store a message with its event, and fail."""
     draft = Draft("poison", nonce="poison")
-    actions.send_message(writer, stage.ANNA, channel_id, draft, now_ms=stage.NOW_MS)
+    talking.send_message(writer, stage.ANNA, channel_id, draft, now_ms=stage.NOW_MS)
     raise PoisonError
 
 

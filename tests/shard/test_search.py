@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ids import ChannelId, MessageId
-from shard import actions, search
+from shard import search
+from shard.acts import searching, talking
 from shard.connections import Writer
 from shard.errors import BadSearchError, NotFoundError
 from shard.messages import Draft
@@ -54,7 +55,7 @@ class Shard:
     def say(self, *texts: str, channel: str = "general") -> list[MessageId]:
         """Send messages and return their ids."""
         sent = [
-            actions.send_message(self.writer, stage.ANNA, self.room.channels[channel], Draft(text), now_ms=NOW)
+            talking.send_message(self.writer, stage.ANNA, self.room.channels[channel], Draft(text), now_ms=NOW)
             for text in texts
         ]
         self.writer.settle()
@@ -64,7 +65,7 @@ class Shard:
         self, text: str, *, channel: str | None = None, before: MessageId | None = None, limit: int = 100
     ) -> list[str]:
         """Return what ANNA finds, newest first."""
-        found = actions.search_messages(
+        found = searching.search_messages(
             self.writer,
             stage.ANNA,
             search.parse(text),
@@ -244,7 +245,7 @@ def test_private_channels_do_not_leak(shard: Shard) -> None:
     with pytest.raises(NotFoundError) as hidden:
         shard.find("secret", channel="other")
     with pytest.raises(NotFoundError) as missing:
-        actions.search_messages(
+        searching.search_messages(
             shard.writer,
             stage.ANNA,
             search.parse("secret"),

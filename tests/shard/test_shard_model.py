@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ids import MessageId, ThreadId, UserId
-from shard import actions, search
-from shard.actions import Span
+from shard import search
+from shard.acts import searching, talking
+from shard.acts.paging import Span
 from shard.errors import ConflictError
 from tests.shard import stage
 
@@ -67,7 +68,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(channel=CHANNELS, texts=st.lists(WORDS, min_size=2, max_size=8))
     def send_together(self, channel: str, texts: list[str]) -> None:
-        async def together() -> list[actions.Sent]:
+        async def together() -> list[talking.Sent]:
             return await asyncio.gather(*(self.it.send(self.room, text, channel=channel) for text in texts))
 
         for sent, text in zip(self.runner.run(together()), texts, strict=True):
@@ -95,7 +96,7 @@ class RoomMachine(RuleBasedStateMachine):
             title = str(len(known))
             channel_id = self.room.channels[channel]
             opening = self.it.pool.write(
-                self.room.id, actions.open_thread, stage.ANNA, channel_id, title, now_ms=self.it.now_ms
+                self.room.id, talking.open_thread, stage.ANNA, channel_id, title, now_ms=self.it.now_ms
             )
 
             async def opened() -> ThreadId:
@@ -135,7 +136,7 @@ class RoomMachine(RuleBasedStateMachine):
         asking = self.it.pool.search(
             5,
             self.room.id,
-            actions.search_messages,
+            searching.search_messages,
             stage.BEN,
             search.parse(word),
             channel_id=None,

@@ -9,18 +9,21 @@ from directory.directory import Directory
 from directory.sessions import Viewer
 from directory.user_settings import SettingsFields
 from directory.users import ProfileFields
-from router import auth, central_views, views
-from router.central_views import MeView, SessionListView, SettingsView, SignedInView
+from router import auth
 from router.errors import NoRouteError, NotAllowedError
 from router.table import Call, Gate, Reply, Route
-from router.views import UserView
-from router.wire import Anonymous, ChangePassword, LogIn, Nothing, Register, UpdateProfile, UpdateSettings
+from router.views import accounts as views
+from router.views import people as people_views
+from router.views.accounts import MeView, SessionListView, SettingsView, SignedInView
+from router.views.people import UserView
+from router.wire.accounts import Anonymous, ChangePassword, LogIn, Register, UpdateProfile, UpdateSettings
+from router.wire.fields import Nothing
 
 ME = "/v1/users/me"
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class Accounts:
     """The endpoints and what they need."""
 
     directory: Directory
@@ -69,7 +72,7 @@ class People:
             origin=call.origin,
             now_ms=call.now_ms,
         )
-        return Reply(central_views.signed_in(done, frozenset(), tells_token=True), 201)
+        return Reply(views.signed_in(done, frozenset(), tells_token=True), 201)
 
     async def log_in(self, call: Call[LogIn, Nothing]) -> Reply:
         """Sign in with a username or e-mail address and a password."""
@@ -88,7 +91,7 @@ class People:
         done = await accounts.start_anonymous(
             self.directory, display_name=call.body.display_name, origin=call.origin, now_ms=call.now_ms
         )
-        return Reply(central_views.signed_in(done, frozenset(), tells_token=True), 201)
+        return Reply(views.signed_in(done, frozenset(), tells_token=True), 201)
 
     def _refuse_when_closed(self) -> None:
         if not self.registration_is_open:
@@ -97,7 +100,7 @@ class People:
     async def _signed_in(self, done: SignedIn, *, in_cookie: bool) -> Reply:
         async with self.directory.database.read() as reader:
             granted = await capabilities.of_user(reader, done.user.id)
-        view = central_views.signed_in(done, granted, tells_token=not in_cookie)
+        view = views.signed_in(done, granted, tells_token=not in_cookie)
         headers = (auth.set_cookie(done.token, self.directory.session_ms // 1000),) if in_cookie else ()
         return Reply(view, 201, headers)
 
@@ -115,14 +118,14 @@ class People:
         """Return one's own account."""
         async with self.directory.database.read() as reader:
             user = await users.find(reader, call.user_id)
-        return Reply(central_views.me(user, _viewer(call).capabilities))
+        return Reply(views.me(user, _viewer(call).capabilities))
 
     async def update(self, call: Call[UpdateProfile, Nothing]) -> Reply:
         """Change what was sent of one's profile."""
         fields = cast(ProfileFields, call.body.model_dump(exclude_unset=True))
         async with self.directory.database.write() as writer:
             user = await users.update_profile(writer, call.user_id, fields, now_ms=call.now_ms)
-        return Reply(central_views.me(user, _viewer(call).capabilities))
+        return Reply(views.me(user, _viewer(call).capabilities))
 
     async def change_password(self, call: Call[ChangePassword, Nothing]) -> Reply:
         """Change one's password; every other session ends."""
@@ -140,21 +143,21 @@ class People:
     async def settings(self, call: Call[Nothing, Nothing]) -> Reply:
         """Return one's settings."""
         async with self.directory.database.read() as reader:
-            return Reply(central_views.settings(await user_settings.find(reader, call.user_id)))
+            return Reply(views.settings(await user_settings.find(reader, call.user_id)))
 
     async def update_settings(self, call: Call[UpdateSettings, Nothing]) -> Reply:
         """Change what was sent of one's settings."""
         sent: dict[str, Any] = call.body.model_dump(exclude_none=True)
         async with self.directory.database.write() as writer:
             row = await user_settings.update(writer, call.user_id, cast(SettingsFields, sent), now_ms=call.now_ms)
-        return Reply(central_views.settings(row))
+        return Reply(views.settings(row))
 
     async def sessions(self, call: Call[Nothing, Nothing]) -> Reply:
         """List one's live sessions."""
         viewer = _viewer(call)
         async with self.directory.database.read() as reader:
             rows = await sessions.of_user(reader, viewer.user_id, now_ms=call.now_ms)
-        answer: SessionListView = {"sessions": [central_views.session(row, viewer.token_hash) for row in rows]}
+        answer: SessionListView = {"sessions": [views.session(row, viewer.token_hash) for row in rows]}
         return Reply(answer)
 
     async def end_session(self, call: Call[Nothing, Nothing]) -> Reply:
@@ -169,7 +172,7 @@ class People:
         found = await self.directory.profiles.load([user_id])
         if user_id not in found:
             raise NoRouteError("There is no such user.")
-        return Reply(views.user(found[user_id]))
+        return Reply(people_views.user(found[user_id]))
 
 
 def _viewer(call: Call[Any, Any]) -> Viewer:

@@ -1,39 +1,28 @@
-"""What clients receive: typed dictionaries, which are the documents' schemas too, and the functions that fill them.
+"""Messages and threads.
 
-Ids are strings, times are RFC 3339 UTC. Rendered messages are remembered by their value, so everyone who reads a
-channel's newest page shares one rendering, and no change can leave a stale one behind.
+Rendered messages are remembered by their value, so everyone who reads a channel's newest page shares one rendering,
+and no change can leave a stale one behind.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import orjson
 from typing_extensions import TypedDict
 
-from directory.users import Profile
 from ids import RoomId, UserId
-from shard.channels import ChannelRow
-from shard.members import Member
+from router.views.people import UserView
+from router.views.values import encode, moment, moment_or_none, text_or_none
 from shard.rows import Message, unpacked
 from shard.threads import Thread
 
 RENDERED_MAX = 8_192
 """Rendered messages kept: about 160 pages, a few megabytes. A page with one new message renders that one alone."""
+
 PAGES_MAX = 256
 """Rendered pages kept: at 10 to 30 KB, a few megabytes."""
-
-
-class UserView(TypedDict):
-    """What everybody may see of a user."""
-
-    id: str
-    username: str
-    display_name: str
-    avatar_url: str | None
-    is_bot: bool
-    is_deleted: bool
 
 
 class MessageView(TypedDict):
@@ -74,32 +63,6 @@ class SearchView(TypedDict):
     next_before: str | None
 
 
-class ChannelView(TypedDict):
-    """A channel as a member sees it."""
-
-    id: str
-    room_id: str
-    name: str
-    type: str
-    description: str | None
-    position: int
-    category_id: str | None
-    is_private: bool
-    is_archived: bool
-    thread_mode: str
-    slow_mode_seconds: int
-    auto_archive_hours: int
-    message_count: int
-    last_message_id: str | None
-    created_at: datetime
-
-
-class ChannelListView(TypedDict):
-    """A room's channels in its order."""
-
-    channels: list[ChannelView]
-
-
 class ThreadView(TypedDict):
     """A thread."""
 
@@ -121,55 +84,6 @@ class ThreadPageView(TypedDict):
 
     threads: list[ThreadView]
     next_cursor: str | None
-
-
-class MemberView(TypedDict):
-    """A member."""
-
-    user_id: str
-    nickname: str | None
-    joined_at: datetime
-    timed_out_until: datetime | None
-
-
-class MemberPageView(TypedDict):
-    """Members by id; `next_cursor` is null on the last page."""
-
-    members: list[MemberView]
-    users: list[UserView]
-    next_cursor: str | None
-
-
-def moment(time_ms: int) -> datetime:
-    """Return a time on the wire from milliseconds UTC."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC)
-
-
-def moment_or_none(time_ms: int | None) -> datetime | None:
-    """Return a time on the wire, if there is one."""
-    return None if time_ms is None else moment(time_ms)
-
-
-def text_or_none(number: int | None) -> str | None:
-    """Return an id on the wire, if there is one."""
-    return None if number is None else str(number)
-
-
-def encode(value: Any) -> bytes:
-    """Return a view as JSON."""
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
-
-
-def user(profile: Profile) -> UserView:
-    """Render a user."""
-    return {
-        "id": str(profile.id),
-        "username": profile.username,
-        "display_name": profile.display_name,
-        "avatar_url": profile.avatar_url,
-        "is_bot": profile.is_bot,
-        "is_deleted": profile.is_deleted,
-    }
 
 
 def message(room_id: RoomId, row: Message) -> MessageView:
@@ -216,27 +130,6 @@ def messages(room_id: RoomId, rows: Iterable[Message]) -> list[MessageView]:
     return cast(list[MessageView], [_rendered(room_id, row) for row in rows])
 
 
-def channel(room_id: RoomId, row: ChannelRow) -> ChannelView:
-    """Render a channel."""
-    return {
-        "id": str(row.id),
-        "room_id": str(room_id),
-        "name": row.name,
-        "type": row.type,
-        "description": row.description,
-        "position": row.position,
-        "category_id": text_or_none(row.category_id),
-        "is_private": bool(row.is_private),
-        "is_archived": bool(row.is_archived),
-        "thread_mode": row.thread_mode,
-        "slow_mode_seconds": row.slow_mode_seconds,
-        "auto_archive_hours": row.auto_archive_hours,
-        "message_count": row.message_count,
-        "last_message_id": text_or_none(row.last_message_id),
-        "created_at": moment(row.created_at),
-    }
-
-
 def thread(room_id: RoomId, row: Thread) -> ThreadView:
     """Render a thread."""
     return {
@@ -251,14 +144,4 @@ def thread(room_id: RoomId, row: Thread) -> ThreadView:
         "is_locked": bool(row.is_locked),
         "is_archived": bool(row.is_archived),
         "created_at": moment(row.created_at),
-    }
-
-
-def member(row: Member) -> MemberView:
-    """Render a member."""
-    return {
-        "user_id": str(row.user_id),
-        "nickname": row.nickname,
-        "joined_at": moment(row.joined_at),
-        "timed_out_until": moment_or_none(row.timed_out_until),
     }

@@ -1,0 +1,77 @@
+"""Reading history."""
+
+from dataclasses import dataclass
+
+from ids import ChannelId, MessageId, ThreadId, UserId
+from shard import access, messages, permissions, threads
+from shard.connections import Reader
+from shard.rows import Message, Stretch, unpacked
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A stretch of a channel or thread, newest first, and whether it goes on at either end."""
+
+    packed: str
+    has_older: bool
+    has_newer: bool
+
+    @property
+    def messages(self) -> list[Message]:
+        """The stretch's messages, unpacked."""
+        return unpacked(self.packed)
+
+
+def get_message(
+    reader: Reader, user_id: UserId, channel_id: ChannelId, message_id: MessageId, *, now_ms: int
+) -> Message:
+    """Return one message."""
+    channel = access.open_channel(reader, user_id, channel_id, permissions.READ_HISTORY, now_ms=now_ms)
+    return messages.one(reader, channel, message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which stretch of history: at most one of `before`, `after` and `around`, else the newest."""
+
+    limit: int = 50
+    before: MessageId | None = None
+    after: MessageId | None = None
+    around: MessageId | None = None
+
+
+def read_page(
+    reader: Reader, user_id: UserId, channel_id: ChannelId, thread_id: ThreadId | None, span: Span, *, now_ms: int
+) -> Page:
+    """Return a stretch of a channel, or of one of its threads, newest first."""
+    channel = access.open_channel(reader, user_id, channel_id, permissions.READ_HISTORY, now_ms=now_ms)
+    if thread_id is not None:
+        threads.one(reader, channel, thread_id)
+    found = _stretch(reader, channel, thread_id, span)
+    return Page(found.packed, *_goes_on(reader, channel, thread_id, span, found))
+
+
+def _stretch(reader: Reader, channel: access.Channel, thread_id: ThreadId | None, span: Span) -> Stretch:
+    if span.around is not None:
+        return messages.around(reader, channel, thread_id, span.around, limit=span.limit)
+    if span.after is not None:
+        return messages.after(reader, channel, thread_id, span.after, limit=span.limit)
+    if span.before is not None:
+        return messages.before(reader, channel, thread_id, span.before, limit=span.limit)
+    return messages.newest(reader, channel, thread_id, limit=span.limit)
+
+
+def _goes_on(
+    reader: Reader, channel: access.Channel, thread_id: ThreadId | None, span: Span, found: Stretch
+) -> tuple[bool, bool]:
+    """Tell whether there is something older, and something newer, than what was found, or than the place asked for."""
+    newest_id, oldest_id = found.newest_id, found.oldest_id
+    if not found.length and span.before is not None:
+        newest_id = MessageId(span.before - 1)
+    if not found.length and span.after is not None:
+        oldest_id = messages.following(span.after)
+    if span == Span(span.limit):
+        newest_id = None
+    older = oldest_id is not None and messages.before(reader, channel, thread_id, oldest_id, limit=1).length
+    newer = newest_id is not None and messages.after(reader, channel, thread_id, newest_id, limit=1).length
+    return bool(older), bool(newer)
