@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import apsw
 
 from ids import CategoryId, ChannelId, MessageId, UserId
-from shard import events, permissions
-from shard.access import Membership
+from shard import events
+from shard.access import Sight
 from shard.connections import Reader, Writer
 from shard.errors import ConflictError
 
@@ -40,31 +40,10 @@ _COLUMNS = (
 )
 
 
-def visible(reader: Reader, member: Membership) -> list[ChannelRow]:
+def visible(reader: Reader, sight: Sight) -> list[ChannelRow]:
     """Return the channels that a member sees, in the room's order."""
-    if not member.may(permissions.VIEW_CHANNEL):
-        return []
-    rows = reader.all(
-        f"SELECT {_COLUMNS} FROM channels WHERE is_private <= ? ORDER BY position, id LIMIT ?",  # noqa: S608
-        (int(member.may(permissions.ADMINISTRATOR)), PER_ROOM_MAX),
-    )
-    return [ChannelRow(*row) for row in rows]
-
-
-def visible_ids(reader: Reader, member: Membership) -> list[ChannelId]:
-    """Return the ids of the channels that a member sees."""
-    if not member.may(permissions.VIEW_CHANNEL):
-        return []
-    rows = reader.all(
-        "SELECT id FROM channels WHERE is_private <= ? LIMIT ?",
-        (int(member.may(permissions.ADMINISTRATOR)), PER_ROOM_MAX),
-    )
-    return [row[0] for row in rows]
-
-
-def named(reader: Reader, member: Membership, name: str) -> ChannelRow | None:
-    """Return the channel of this name (case ignored) if the member sees it."""
-    return next((channel for channel in visible(reader, member) if channel.name.lower() == name.lower()), None)
+    rows = reader.all(f"SELECT {_COLUMNS} FROM channels ORDER BY position, id LIMIT ?", (PER_ROOM_MAX,))  # noqa: S608
+    return [ChannelRow(*row) for row in rows if row[0] in sight.channels]
 
 
 def insert(

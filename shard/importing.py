@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ids import ChannelId, ThreadId, UserId
-from shard import access, channels, permissions, rooms, threads
+from shard import access, channels, rooms, threads
 from shard.acts import joining, shaping, talking
 from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
@@ -95,8 +95,8 @@ class _Places:
         self._writer = writer
         self._now_ms = now_ms
         self._owner_id = room.owner_id
-        owner = access.open_room(writer, room.owner_id, permissions.MANAGE_CHANNELS, now_ms=now_ms)
-        self._channels = {row.name.lower(): row.id for row in channels.visible(writer, owner)}
+        seen = access.open_channels(writer, room.owner_id, now_ms=now_ms)
+        self._channels = {row.name.lower(): row.id for row in channels.visible(writer, seen)}
         self._threads: dict[tuple[ChannelId, str], ThreadId] = {}
         self._members: set[UserId] = set()
         self.channels_new = 0

@@ -15,16 +15,32 @@ from shard import words
 from shard.access import Channel
 from shard.connections import Reader, Writer
 from shard.errors import NotFoundError
-from shard.rows import Message, Stretch
+from shard.rows import HAS_ATTACHMENTS, HAS_MENTIONS, HAS_REACTIONS, Message, Stretch
 
 CONTENT_LENGTH_MAX = 8_000
 """Characters of one message; the schema holds the same bound."""
 NONCE_LENGTH_MAX = 64
 
-MESSAGE_COLUMNS = (
+_NAMES = (
     "id, channel_id, thread_id, user_id, content, content_type, metadata, reply_to_id, nonce, edit_count, "
-    "is_pinned, created_at, edited_at"
+    "is_pinned, created_at, edited_at, mentions, attachments, reactions"
 )
+# The empty text at the end makes text of what SQLite would pack as JSON inside of JSON.
+MESSAGE_COLUMNS = f"""
+    id, channel_id, thread_id, user_id, content, content_type, metadata, reply_to_id, nonce, edit_count,
+    is_pinned, created_at, edited_at,
+    CASE WHEN extras & {HAS_MENTIONS} THEN
+        (SELECT json_group_array(json_array(o.target_type, o.target_id)) || ''
+         FROM message_mentions o WHERE o.message_id = messages.id) END AS mentions,
+    CASE WHEN extras & {HAS_ATTACHMENTS} THEN
+        (SELECT json_group_array(json_array(
+             o.id, o.filename, o.size_bytes, o.mime_type, o.width, o.height, o.duration_ms) ORDER BY o.id) || ''
+         FROM message_attachments o WHERE o.message_id = messages.id) END AS attachments,
+    CASE WHEN extras & {HAS_REACTIONS} THEN
+        (SELECT json_group_array(json_array(o.emoji, o.count) ORDER BY o.created_at, o.emoji) || ''
+         FROM reaction_counts o WHERE o.message_id = messages.id) END AS reactions
+"""  # noqa: S608
+"""The values of a Message, from the table `messages` under its own name."""
 
 
 class Draft(NamedTuple):
@@ -160,7 +176,7 @@ def _packed(select: str) -> str:
     and what stays packed until somebody needs it need not be unpacked for a page that is rendered already.
     """
     return (
-        f"SELECT json_group_array(json_array({MESSAGE_COLUMNS})), max(id), min(id), count(*) "  # noqa: S608
+        f"SELECT json_group_array(json_array({_NAMES})), max(id), min(id), count(*) "  # noqa: S608
         f"FROM (SELECT * FROM ({select}) ORDER BY id DESC)"
     )
 

@@ -5,7 +5,8 @@ Bits keep Discord's numbers where they mean the same
 imports need no table of their own.
 """
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 CREATE_INVITE: Final = 1 << 0
 KICK_MEMBERS: Final = 1 << 1
@@ -60,16 +61,85 @@ WHILE_TIMED_OUT: Final = VIEW_CHANNEL | READ_HISTORY
 """All that is left to a member in a time-out, as at Discord."""
 
 
-def compute(*, is_owner: bool, everyone: int, is_timed_out: bool) -> int:
-    """Return a member's permissions in the room: the owner has all, others what everyone may.
+IN_CHANNELS: Final = (
+    CREATE_INVITE
+    | MANAGE_CHANNELS
+    | ADD_REACTIONS
+    | VIEW_CHANNEL
+    | SEND_MESSAGES
+    | MANAGE_MESSAGES
+    | ATTACH_FILES
+    | READ_HISTORY
+    | MENTION_EVERYONE
+    | CONNECT
+    | SPEAK
+    | MANAGE_ROLES
+    | MANAGE_WEBHOOKS
+    | MANAGE_THREADS
+    | CREATE_THREADS
+    | SEND_IN_THREADS
+    | PIN_MESSAGES
+    | BYPASS_SLOW_MODE
+)
+"""What an overwrite of a channel may allow or deny; everything else is decided for the whole room."""
 
-    A time-out takes all but reading, except from the owner.
+
+class Overwrite(NamedTuple):
+    """What a role or a member may in one channel beyond, or short of, what they may in the room."""
+
+    allow: int = 0
+    deny: int = 0
+
+    def applied(self, granted: int) -> int:
+        return granted & ~self.deny | self.allow
+
+
+NONE: Final = Overwrite()
+
+
+def in_room(*, is_owner: bool, everyone: int, roles: Iterable[int] = ()) -> int:
+    """Return what a member may in the room: what everyone may and what each of their roles adds.
+
+    The owner and whoever has ADMINISTRATOR have all (Discord's order:
+    https://discord.com/developers/docs/topics/permissions#permission-overwrites).
     """
     if is_owner:
         return ALL
-    if everyone & ADMINISTRATOR:
+    for role in roles:
+        everyone |= role
+    return ALL if everyone & ADMINISTRATOR else everyone
+
+
+def in_channel(
+    granted: int,
+    *,
+    everyone: Overwrite = NONE,
+    roles: Iterable[Overwrite] = (),
+    member: Overwrite = NONE,
+    is_private: bool = False,
+) -> int:
+    """Return what is left of, or added to, what a member may in the room (`granted`) in one of its channels.
+
+    First the overwrite for everyone, then those of all the member's roles together (what one of them allows, no other
+    denies), then the member's own. A private channel is one that nobody sees whom no role's or own overwrite lets see
+    it. Whoever does not see a channel may nothing there; administrators may all.
+    """
+    if granted & ADMINISTRATOR:
         return ALL
-    return everyone & WHILE_TIMED_OUT if is_timed_out else everyone
+    granted = everyone.applied(granted)
+    if is_private:
+        granted &= ~VIEW_CHANNEL
+    allow = deny = 0
+    for role in roles:
+        allow |= role.allow
+        deny |= role.deny
+    granted = member.applied(granted & ~deny | allow)
+    return granted if granted & VIEW_CHANNEL else 0
+
+
+def while_timed_out(granted: int) -> int:
+    """Return what a time-out leaves: reading, and to administrators everything."""
+    return granted if granted & ADMINISTRATOR else granted & WHILE_TIMED_OUT
 
 
 def names(bits: int) -> list[str]:

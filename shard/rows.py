@@ -5,15 +5,24 @@ frozen slotted dataclass took 2.1 µs.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from ids import ChannelId, MessageId, ThreadId, UserId
 
+HAS_MENTIONS: Final = 1
+HAS_ATTACHMENTS: Final = 2
+HAS_REACTIONS: Final = 4
+"""Bits of `messages.extras`: which other tables have rows of a message."""
+
 
 class Message(NamedTuple):
-    """One message; times in milliseconds UTC, `metadata` as JSON text."""
+    """One message; times in milliseconds UTC, `metadata` as JSON text.
+
+    What hangs on it is JSON text too, None where there is nothing: `mentions` as [type, id], `attachments` as
+    [id, filename, size_bytes, mime_type, width, height, duration_ms], `reactions` as [emoji, count], in their order.
+    """
 
     id: MessageId
     channel_id: ChannelId
@@ -28,6 +37,9 @@ class Message(NamedTuple):
     is_pinned: int
     created_at: int
     edited_at: int | None
+    mentions: str | None = None
+    attachments: str | None = None
+    reactions: str | None = None
 
 
 class Stretch(NamedTuple):

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import ids
 from ids import ChannelId, MessageId
-from shard import words
-from shard.access import Membership
-from shard.channels import visible_ids
+from shard import permissions, words
+from shard.access import Sight
 from shard.connections import Reader
 from shard.errors import BadSearchError
 from shard.messages import MESSAGE_COLUMNS
@@ -64,15 +63,15 @@ def _quoted(term: str, *, may_be_prefix: bool) -> str | None:
 
 def find(
     reader: Reader,
-    member: Membership,
+    sight: Sight,
     query: SearchQuery,
     *,
     channel_id: ChannelId | None = None,
     before: MessageId | None = None,
     limit: int = 50,
 ) -> list[Message]:
-    """Return matching messages of the channels that the member sees, newest first."""
-    channels = visible_ids(reader, member)
+    """Return matching messages of the channels whose history the member may read, newest first."""
+    channels = sight.where(permissions.READ_HISTORY)
     if channel_id is not None:
         channels = [channel for channel in channels if channel == channel_id]
     marks = ", ".join("?" * len(channels))

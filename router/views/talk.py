@@ -7,7 +7,7 @@ and no change can leave a stale one behind.
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import orjson
 from typing_extensions import TypedDict
@@ -25,8 +25,35 @@ PAGES_MAX = 256
 """Rendered pages kept: at 10 to 30 KB, a few megabytes."""
 
 
+class MentionsView(TypedDict):
+    """Whom a message called: members, roles, or everyone."""
+
+    user_ids: list[str]
+    role_ids: list[str]
+    everyone: bool
+
+
+class AttachmentView(TypedDict):
+    """A file of a message; sizes in bytes, pixels and milliseconds."""
+
+    id: str
+    filename: str
+    size_bytes: int
+    mime_type: str
+    width: int | None
+    height: int | None
+    duration_ms: int | None
+
+
+class ReactionView(TypedDict):
+    """How many reacted with one emoji."""
+
+    emoji: str
+    count: int
+
+
 class MessageView(TypedDict):
-    """A message. `nonce` is what its sender chose."""
+    """A message. `nonce` is what its sender chose; `metadata` is what a message of the server is about."""
 
     id: str
     room_id: str
@@ -35,12 +62,16 @@ class MessageView(TypedDict):
     user_id: str
     content: str
     content_type: str
+    metadata: dict[str, Any] | None
     reply_to_id: str | None
     nonce: str | None
     edit_count: int
     is_pinned: bool
     created_at: datetime
     edited_at: datetime | None
+    mentions: MentionsView
+    attachments: list[AttachmentView]
+    reactions: list[ReactionView]
 
 
 class MessagePageView(TypedDict):
@@ -96,12 +127,47 @@ def message(room_id: RoomId, row: Message) -> MessageView:
         "user_id": str(row.user_id),
         "content": row.content,
         "content_type": row.content_type,
+        "metadata": None if row.metadata is None else orjson.loads(row.metadata),
         "reply_to_id": text_or_none(row.reply_to_id),
         "nonce": row.nonce,
         "edit_count": row.edit_count,
         "is_pinned": bool(row.is_pinned),
         "created_at": moment(row.created_at),
         "edited_at": moment_or_none(row.edited_at),
+        "mentions": _mentions(row.mentions),
+        "attachments": [] if row.attachments is None else [_attachment(*one) for one in orjson.loads(row.attachments)],
+        "reactions": (
+            [] if row.reactions is None else [{"emoji": one[0], "count": one[1]} for one in orjson.loads(row.reactions)]
+        ),
+    }
+
+
+def _mentions(packed: str | None) -> MentionsView:
+    found: list[tuple[str, int]] = [] if packed is None else orjson.loads(packed)
+    return {
+        "user_ids": [str(target) for kind, target in found if kind == "user"],
+        "role_ids": [str(target) for kind, target in found if kind == "role"],
+        "everyone": any(kind == "everyone" for kind, _ in found),
+    }
+
+
+def _attachment(
+    attachment_id: int,
+    filename: str,
+    size_bytes: int,
+    mime_type: str,
+    width: int | None,
+    height: int | None,
+    duration_ms: int | None,
+) -> AttachmentView:
+    return {
+        "id": str(attachment_id),
+        "filename": filename,
+        "size_bytes": size_bytes,
+        "mime_type": mime_type,
+        "width": width,
+        "height": height,
+        "duration_ms": duration_ms,
     }
 
 

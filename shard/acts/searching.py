@@ -1,9 +1,8 @@
 """Searching what one may read."""
 
 from ids import ChannelId, MessageId, UserId
-from shard import access, channels, permissions, search
+from shard import access, permissions, search
 from shard.connections import Reader
-from shard.errors import NotFoundError
 from shard.rows import Message
 
 
@@ -18,7 +17,7 @@ def search_messages(
     now_ms: int,
 ) -> list[Message]:
     """Return the newest matching messages that the member may read; a hidden `channel_id` is not found."""
-    member = access.open_room(reader, user_id, permissions.READ_HISTORY, now_ms=now_ms)
-    if channel_id is not None and channel_id not in channels.visible_ids(reader, member):
-        raise NotFoundError("channel")
-    return search.find(reader, member, query, channel_id=channel_id, before=before, limit=limit)
+    sight = access.open_channels(reader, user_id, now_ms=now_ms)
+    if channel_id is not None:
+        sight.require(channel_id, permissions.READ_HISTORY)
+    return search.find(reader, sight, query, channel_id=channel_id, before=before, limit=limit)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ids import UserId
-from shard import access, channels, permissions, rooms
+from shard import access, audit, channels, permissions, rooms
 from shard.channels import ChannelRow
 from shard.connections import Reader, Writer
 
@@ -37,7 +37,10 @@ def found_room(
 def create_channel(writer: Writer, user_id: UserId, draft: ChannelDraft, *, now_ms: int) -> ChannelRow:
     """Add a channel to the end of the room's list."""
     access.open_room(writer, user_id, permissions.MANAGE_CHANNELS, now_ms=now_ms)
-    return _insert_channel(writer, draft, user_id, now_ms)
+    channel = _insert_channel(writer, draft, user_id, now_ms)
+    made = {"name": channel.name, "type": channel.type}
+    audit.append(writer, "channel.created", actor_id=user_id, target=("channel", channel.id), after=made, now_ms=now_ms)
+    return channel
 
 
 def _insert_channel(writer: Writer, draft: ChannelDraft, user_id: UserId, now_ms: int) -> ChannelRow:
@@ -54,4 +57,4 @@ def _insert_channel(writer: Writer, draft: ChannelDraft, user_id: UserId, now_ms
 
 def list_channels(reader: Reader, user_id: UserId, *, now_ms: int) -> list[ChannelRow]:
     """Return the channels that a member sees."""
-    return channels.visible(reader, access.open_room(reader, user_id, 0, now_ms=now_ms))
+    return channels.visible(reader, access.open_channels(reader, user_id, now_ms=now_ms))

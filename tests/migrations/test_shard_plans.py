@@ -118,6 +118,18 @@ QUERIES: dict[str, tuple[str, str]] = {
         "SELECT seq, type, payload FROM events WHERE message_id = ? AND type <> 'message.created' ORDER BY seq",
         "idx_events_message_id (message_id=?)",
     ),
+    "acts of a moderator": (
+        "SELECT id, action FROM audit_log WHERE actor_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        "idx_audit_log_actor_id (actor_id=? AND id<?)",
+    ),
+    "acts upon someone or something": (
+        "SELECT id, action FROM audit_log WHERE target_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        "idx_audit_log_target_id (target_id=? AND id<?)",
+    ),
+    "acts of a kind": (
+        "SELECT id, action FROM audit_log WHERE action = ? AND id < ? ORDER BY id DESC LIMIT ?",
+        "idx_audit_log_action (action=? AND id<?)",
+    ),
     "read markers of a user": (
         "SELECT channel_id, thread_id, last_read_id FROM read_markers WHERE user_id = ?",
         "PRIMARY KEY (user_id=?)",

@@ -4,8 +4,7 @@ Nobody learns from an answer whether a room that they may not see exists: what i
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,71 +12,15 @@ import httpx
 import pytest
 
 import sqlite
-from tests.router.clients import PASSWORD, Client, Room, client_of
+from tests.router.clients import Client, client_of
+from tests.router.matrix import accounts, rooms, shape, talk, worlds
+from tests.router.matrix.rows import CHANNEL, ROOM, Rows
+from tests.router.matrix.worlds import World
 from tests.router.serving import Place, Running, serving
 
 pytestmark = pytest.mark.security
 
-ROLES = ("owner", "member", "stranger", "left", "elsewhere", "nobody")
-ROOM, CHANNEL = "/v1/rooms/{room_id}", "/v1/rooms/{room_id}/channels/{channel_id}"
-
-# The status for each of ROLES in a private room; "elsewhere" owns another one, "left" was in it.
-MATRIX = {
-    ("GET", "/v1/site"): "200 200 200 200 200 200",
-    ("GET", "/healthz"): "200 200 200 200 200 200",
-    ("GET", "/readyz"): "200 200 200 200 200 200",
-    ("GET", "/metrics"): "200 200 200 200 200 200",
-    ("GET", "/openapi.json"): "200 200 200 200 200 200",
-    ("GET", "/docs"): "200 200 200 200 200 200",
-    ("POST", "/v1/auth/register"): "201 201 201 201 201 201",
-    ("POST", "/v1/auth/anonymous"): "201 201 201 201 201 201",
-    ("POST", "/v1/auth/login"): "401 401 401 401 401 401",
-    ("POST", "/v1/auth/logout"): "204 204 204 204 204 401",
-    ("POST", "/v1/auth/logout-all"): "204 204 204 204 204 401",
-    ("GET", "/v1/users/me"): "200 200 200 200 200 401",
-    ("PATCH", "/v1/users/me"): "200 200 200 200 200 401",
-    ("POST", "/v1/users/me/password"): "401 401 401 401 401 401",
-    ("GET", "/v1/users/me/settings"): "200 200 200 200 200 401",
-    ("PATCH", "/v1/users/me/settings"): "200 200 200 200 200 401",
-    ("GET", "/v1/users/me/sessions"): "200 200 200 200 200 401",
-    # The session of the member: the owner comes first, so that it is still there.
-    ("DELETE", "/v1/users/me/sessions/{session_id}"): "404 204 404 404 404 401",
-    ("GET", "/v1/users/{user_id}"): "200 200 200 200 200 401",
-    ("GET", "/v1/rooms"): "200 200 200 200 200 401",
-    ("POST", "/v1/rooms"): "201 201 201 201 201 401",
-    ("GET", "/v1/rooms/public"): "200 200 200 200 200 401",
-    ("GET", "/v1/rooms/by-name/{name}"): "200 200 404 404 404 401",
-    ("GET", ROOM): "200 200 404 404 404 401",
-    ("POST", ROOM + "/join"): "200 200 404 404 404 401",
-    ("POST", ROOM + "/leave"): "409 204 404 404 404 401",
-    ("GET", ROOM + "/members"): "200 200 404 404 404 401",
-    ("POST", ROOM + "/invites"): "201 201 404 404 404 401",
-    # Who has the code may use it.
-    ("GET", "/v1/invites/{code}"): "200 200 200 200 200 401",
-    ("POST", "/v1/invites/{code}/use"): "200 200 200 200 200 401",
-    ("GET", ROOM + "/channels"): "200 200 404 404 404 401",
-    ("POST", ROOM + "/channels"): "201 403 404 404 404 401",
-    ("GET", ROOM + "/search"): "200 200 404 404 404 401",
-    ("POST", CHANNEL + "/messages"): "201 201 404 404 404 401",
-    ("GET", CHANNEL + "/messages"): "200 200 404 404 404 401",
-    ("GET", CHANNEL + "/messages/{message_id}"): "200 200 404 404 404 401",
-    ("POST", CHANNEL + "/threads"): "201 201 404 404 404 401",
-    ("GET", CHANNEL + "/threads"): "200 200 404 404 404 401",
-}
-
-BODIES: dict[str, Any] = {
-    "/v1/auth/register": {"username": "{role}_{number}", "password": PASSWORD},
-    "/v1/auth/anonymous": {},
-    "/v1/auth/login": {"username": "nobody_at_all", "password": PASSWORD},
-    "/v1/users/me": {"display_name": "Me"},
-    "/v1/users/me/password": {"current_password": PASSWORD, "new_password": PASSWORD},
-    "/v1/users/me/settings": {"theme": "dark"},
-    "/v1/rooms": {"name": "{role}-{number}"},
-    ROOM + "/invites": {},
-    ROOM + "/channels": {"name": "{role}"},
-    CHANNEL + "/messages": {"content": "hello"},
-    CHANNEL + "/threads": {"title": "{role}"},
-}
+MATRIX: Rows = {**accounts.ROWS, **rooms.ROWS, **shape.ROWS, **talk.ROWS}
 # Faults that only show once a request is understood: they must not show first whether a room is there.
 LATE_FAULTS = [
     ("GET", ROOM + "/search", {"q": "-"}, None),
@@ -90,44 +33,18 @@ LATE_FAULTS = [
     ("POST", CHANNEL + "/messages", {}, {"content": "x", "reply_to_id": "5"}),
     ("POST", ROOM + "/channels", {}, {"name": "general"}),
 ]
-HIDDEN_IDS = ("room_id", "channel_id", "message_id", "session_id")
 MISSING = "1"
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """A private room with people in every relation to it, and what is in it."""
-
-    people: dict[str, Client]
-    room: Room
-    ids: dict[str, str]
-
-    def url(self, path: str) -> str:
-        return path.format_map(self.ids)
-
-    def url_of_nothing(self, path: str) -> str:
-        """Return the address of a thing of the same kind that is not there."""
-        return path.format_map(self.ids | dict.fromkeys(HIDDEN_IDS, MISSING) | {"name": "x-x"})
+@pytest.fixture
+def make_world(nobody: Client, server: Running) -> Callable[[], World]:
+    """Return a maker of worlds."""
+    return lambda: worlds.make(nobody, server)
 
 
 @pytest.fixture
-def world(nobody: Client) -> World:
-    people = {role: nobody.guest() for role in ROLES[:-1]} | {"nobody": nobody}
-    owner, member = people["owner"], people["member"]
-    room = owner.found()
-    owner.admit(room, member, people["left"])
-    people["left"].post(f"{room.path}/leave")
-    people["elsewhere"].found()
-    ids = {
-        "room_id": room.id,
-        "name": room.name,
-        "channel_id": room.channels["general"],
-        "message_id": owner.say(room, "secret")["id"],
-        "session_id": member.get("/v1/users/me/sessions")["sessions"][0]["id"],
-        "user_id": owner.id,
-        "code": owner.post(f"{room.path}/invites", {})["code"],
-    }
-    return World(people, room, ids)
+def world(make_world: Callable[[], World]) -> World:
+    return make_world()
 
 
 def test_every_route_has_its_row(nobody: Client) -> None:
@@ -135,36 +52,54 @@ def test_every_route_has_its_row(nobody: Client) -> None:
     assert {(method, path) for method, path, _ in nobody.contract.operations()} == MATRIX.keys()
 
 
-def call(world: World, role: str, method: str, url: str, path: str) -> httpx.Response:
-    filled = {"role": role, "number": world.ids["message_id"]}
-    body = BODIES.get(path) if method != "GET" else None
-    body = body and {name: value.format_map(filled) for name, value in body.items()}
-    params = {"q": "secret"} if path.endswith("/search") else {}
-    return world.people[role].ask(method, url, body, params=params)
+def call(world: World, role: str, key: tuple[str, str], ids: dict[str, str]) -> httpx.Response:
+    """Ask a route as somebody, with these ids in its path and body."""
+    (method, path), row = key, MATRIX[key]
+    filled = ids | {"role": role, "number": world.ids["message_id"]}
+    params = {name: text.format_map(filled) for name, text in row.params.items()}
+    return world.people[role].ask(method, path.format_map(ids), worlds.filled(row.body, filled), params=params)
 
 
-@pytest.mark.parametrize(("method", "path"), MATRIX, ids=map(" ".join, MATRIX))
-def test_everyone_gets_what_is_theirs(world: World, method: str, path: str) -> None:
-    """Each role gets the status of its row."""
-    for role, status in zip(ROLES, MATRIX[method, path].split(), strict=True):
-        response = call(world, role, method, world.url(path), path)
-        assert (role, response.status_code) == (role, int(status))
+@pytest.mark.parametrize("key", MATRIX, ids=map(" ".join, MATRIX))
+def test_everyone_gets_what_is_theirs(make_world: Callable[[], World], key: tuple[str, str]) -> None:
+    """Each role gets the status of its row, and no refusal names the room."""
+    world = make_world()
+    for role, status in MATRIX[key].of_roles.items():
+        if MATRIX[key].fresh:
+            world = make_world()
+        response = call(world, role, key, world.ids)
+        assert (role, response.status_code) == (role, status), response.text
         assert response.status_code < 400 or world.room.id not in response.text
 
 
-HIDING = [row for row, statuses in MATRIX.items() if "404" in statuses]
+HIDING = [key for key, row in MATRIX.items() if "404" in row.statuses]
 
 
-@pytest.mark.parametrize(("method", "path"), HIDING, ids=map(" ".join, HIDING))
-def test_what_is_hidden_answers_as_nothing(
-    world: World, method: str, path: str, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("key", HIDING, ids=map(" ".join, HIDING))
+def test_what_is_hidden_answers_as_nothing(make_world: Callable[[], World], key: tuple[str, str]) -> None:
     """Whoever may not see a thing gets the answer that they get where there is none."""
-    for role, status in zip(ROLES, MATRIX[method, path].split(), strict=True):
-        if status == "404":
-            hidden = call(world, role, method, world.url(path), path)
-            nothing = call(world, role, method, world.url_of_nothing(path), path)
+    world = make_world()
+    for role, status in MATRIX[key].of_roles.items():
+        if status == 404:
+            hidden = call(world, role, key, world.ids)
+            nothing = call(world, role, key, world.ids_of_nothing)
             assert told(hidden) == told(nothing)
+
+
+IN_CHANNELS = [key for key in MATRIX if key[1].startswith(CHANNEL)]
+
+
+@pytest.mark.parametrize("key", IN_CHANNELS, ids=map(" ".join, IN_CHANNELS))
+def test_a_private_channel_answers_as_nothing(make_world: Callable[[], World], key: tuple[str, str]) -> None:
+    """A member gets for everything in a channel that is hidden from them what they get where there is none."""
+    world = make_world()
+    for role in ("member", "bot"):
+        hidden = call(world, role, key, world.ids | world.hidden)
+        nothing = call(world, role, key, world.ids | dict.fromkeys(world.hidden, MISSING))
+        assert hidden.status_code == 404
+        assert told(hidden) == told(nothing)
+    seen = call(world, "owner", key, world.ids | world.hidden)
+    assert seen.status_code == MATRIX[key].of_roles["owner"]
 
 
 def told(response: httpx.Response) -> dict[str, Any]:
@@ -180,8 +115,8 @@ def test_faults_do_not_tell_what_is_there(
 ) -> None:
     """To a stranger a faulty request to a hidden room is answered as one to no room at all."""
     stranger = world.people["stranger"]
-    hidden = stranger.ask(method, world.url(path), body, params=params)
-    nothing = stranger.ask(method, world.url_of_nothing(path), body, params=params)
+    hidden = stranger.ask(method, path.format_map(world.ids), body, params=params)
+    nothing = stranger.ask(method, path.format_map(world.ids_of_nothing), body, params=params)
     assert told(hidden) == told(nothing)
     assert hidden.status_code in (404, 422)
 

@@ -1,0 +1,124 @@
+"""Rows of `audit_log`: what moderators and administrators did in this room, to whom, and why.
+
+A row is written in the transaction of the act that it tells of. Triggers refuse changes, and each row's hash covers
+the one before it, so that a row changed, removed or slipped in behind the triggers' back shows. Cutting off the newest
+rows does not: keep the `head` somewhere else to see that too.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ids
+from ids import UserId
+from shard.access import Membership
+from shard.connections import Reader, Writer
+
+FIRST_HASH: Final = bytes(32)
+"""What the first row is chained to."""
+VERIFY_PAGE: Final = 1_000
+"""Rows checked at a time, so that a long log is verified in little memory."""
+REASON_LENGTH_MAX: Final = 512
+
+Target = tuple[str, int]
+"""What kind of thing an act concerned (`member`, `role`, `channel`, `message`, ...), and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One act; `created_at` in milliseconds UTC. `before` and `after` have what changed, as JSON text."""
+
+    id: int
+    actor_id: UserId | None
+    action: str
+    target_type: str | None
+    target_id: int | None
+    before: str | None
+    after: str | None
+    reason: str | None
+    created_at: int
+
+
+def append(
+    writer: Writer,
+    action: str,
+    *,
+    actor_id: UserId | None,
+    target: Target | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+    now_ms: int,
+) -> None:
+    """Add an act to the log, in its own transaction; ids in `before` and `after` are strings, as on the wire."""
+    last_id, previous = head(writer)
+    kind, target_id = (None, None) if target is None else target
+    row = (last_id + 1, actor_id, action, kind, target_id, _kept(before), _kept(after), reason or None, now_ms)
+    writer.run(
+        "INSERT INTO audit_log (id, actor_id, action, target_type, target_id, before, after, reason, created_at, hash) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, _chained(previous, row)),
+    )
+
+
+def _kept(facts: Mapping[str, Any] | None) -> str | None:
+    return None if facts is None else json.dumps(facts, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+def _chained(previous: bytes, row: tuple[Any, ...]) -> bytes:
+    """Return SHA-256(previous hash, the row's other columns as one JSON array without spaces, ASCII only)."""
+    return hashlib.sha256(previous + json.dumps(row, separators=(",", ":")).encode("ascii")).digest()
+
+
+def head(reader: Reader) -> tuple[int, bytes]:
+    """Return the number and hash of the newest row; (0, FIRST_HASH) for an empty log."""
+    row = reader.one("SELECT id, hash FROM audit_log WHERE id = (SELECT max(id) FROM audit_log)")
+    return (0, FIRST_HASH) if row is None else (row[0], row[1])
+
+
+def verify(reader: Reader) -> int | None:
+    """Return the number of the first row that is not what was appended there, or None for a sound log."""
+    expected, previous = 1, FIRST_HASH
+    while True:
+        rows = reader.all(
+            "SELECT id, actor_id, action, target_type, target_id, before, after, reason, created_at, hash "
+            "FROM audit_log WHERE id >= ? ORDER BY id LIMIT ?",
+            (expected, VERIFY_PAGE),
+        )
+        for row in rows:
+            if row[9] != _chained(previous, row[:9]):
+                return expected
+            expected, previous = expected + 1, row[9]
+        if not rows:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which acts: those that every given fact is true of."""
+
+    actor_id: UserId | None = None
+    target_id: int | None = None
+    action: str | None = None
+
+
+def page(
+    reader: Reader, member: Membership, wanted: Filter, *, before: int | None = None, limit: int = 50
+) -> list[Entry]:
+    """Return acts, newest first, before a number; `member` is whoever asks, with VIEW_AUDIT_LOG."""
+    assert member.permissions >= 0
+    conditions: list[str] = ["id < ?"]
+    values: list[int | str] = [ids.ID_MAX if before is None else before]
+    facts = (("actor_id", wanted.actor_id), ("target_id", wanted.target_id), ("action", wanted.action))
+    for column, value in facts:
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    rows = reader.all(
+        "SELECT id, actor_id, action, target_type, target_id, before, after, reason, created_at FROM audit_log "  # noqa: S608
+        f"WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?",
+        (*values, limit),
+    )
+    return [Entry(*row) for row in rows]

@@ -1,0 +1,33 @@
+"""Accounts: everybody has one's own."""
+
+from tests.router.clients import PASSWORD
+from tests.router.matrix.rows import EVERYBODY, SIGNED_IN, Row, Rows
+
+ROWS: Rows = {
+    ("GET", "/v1/site"): Row(EVERYBODY),
+    ("GET", "/healthz"): Row(EVERYBODY),
+    ("GET", "/readyz"): Row(EVERYBODY),
+    ("GET", "/metrics"): Row(EVERYBODY),
+    ("GET", "/openapi.json"): Row(EVERYBODY),
+    ("GET", "/docs"): Row(EVERYBODY),
+    ("POST", "/v1/auth/register"): Row(
+        EVERYBODY.replace("200", "201"), {"username": "{role}_{number}", "password": PASSWORD}
+    ),
+    ("POST", "/v1/auth/anonymous"): Row(EVERYBODY.replace("200", "201"), {}),
+    ("POST", "/v1/auth/login"): Row(
+        EVERYBODY.replace("200", "401"), {"username": "nobody_at_all", "password": PASSWORD}
+    ),
+    ("POST", "/v1/auth/logout"): Row(SIGNED_IN.replace("200", "204")),
+    ("POST", "/v1/auth/logout-all"): Row(SIGNED_IN.replace("200", "204")),
+    ("GET", "/v1/users/me"): Row(SIGNED_IN),
+    ("PATCH", "/v1/users/me"): Row(SIGNED_IN, {"display_name": "Me"}),
+    ("POST", "/v1/users/me/password"): Row(
+        EVERYBODY.replace("200", "401"), {"current_password": PASSWORD, "new_password": PASSWORD}
+    ),
+    ("GET", "/v1/users/me/settings"): Row(SIGNED_IN),
+    ("PATCH", "/v1/users/me/settings"): Row(SIGNED_IN, {"theme": "dark"}),
+    ("GET", "/v1/users/me/sessions"): Row(SIGNED_IN),
+    # The session of the member: the others come first, so that it is still there.
+    ("DELETE", "/v1/users/me/sessions/{session_id}"): Row("404 404 204 404 404 404 404 404 401"),
+    ("GET", "/v1/users/{user_id}"): Row(SIGNED_IN),
+}
