@@ -1,0 +1,321 @@
+"""The object store in a bucket of an S3-compatible service: Ceph, MinIO, Cloudflare R2, AWS.
+
+The only module that knows boto3. Every call has timeouts and a bounded number of attempts, and runs in bounded threads.
+An object's SHA-256 is metadata beside it, because not every service keeps or compares a checksum of its own.
+"""
+
+import base64
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final, NoReturn, Protocol
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from objects import contents, keys
+from objects.errors import (
+    BadContentError,
+    CorruptObjectError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from objects.store import LIST_MAX, Content, Head, Reading, SignedUpload, Source, Store, attachment
+from objects.threads import Threads
+
+_SPOOL_BYTES_MAX: Final = 1024 * 1024
+"""An upload above this waits in a temporary file, not in memory, until it is known to be what was announced."""
+
+_SIGNED_SECONDS_MAX: Final = 7 * 24 * 3_600
+"""Signature version 4 allows no more."""
+
+_RETRY_AFTER_SECONDS: Final = 5
+_MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
+_FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "ServiceQuotaExceeded", "XMinioStorageFull"})
+
+
+def open_store(
+    *,
+    endpoint: str,
+    bucket_name: str,
+    region: str,
+    access_key_id: str,
+    secret_access_key: str,
+    path_style: bool = True,
+    threads: int = 8,
+    operations_max: int = 64,
+    connect_timeout_seconds: float = 5,
+    read_timeout_seconds: float = 20,
+    attempts_max: int = 3,
+) -> "S3Store":
+    """Open the store in an existing bucket. Nothing is sent yet, so nothing is wrong yet.
+
+    `path_style` puts the bucket's name into the path instead of the host; R2, Ceph, MinIO and AWS take both.
+    A call takes at most `attempts_max` times both timeouts, and the pauses of botocore's standard mode in between.
+    """
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=access_key_id,
+        aws_secret_access_key=secret_access_key,
+        config=Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if path_style else "virtual", "payload_signing_enabled": True},
+            # boto3's own checksums travel in a trailer that Ceph and R2 did not understand; ours do without.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "total_max_attempts": attempts_max},
+            connect_timeout=connect_timeout_seconds,
+            read_timeout=read_timeout_seconds,
+            max_pool_connections=operations_max,
+        ),
+    )
+    return S3Store(client, bucket_name, Threads("objects-s3", count=threads, operations_max=operations_max))
+
+
+class S3Store(Store):
+    """Objects in a bucket; clients reach them through signed URLs."""
+
+    def __init__(self, client: Any, bucket_name: str, threads: Threads) -> None:
+        self._client = client
+        self._bucket_name = bucket_name
+        self._threads = threads
+
+    async def put(self, key: str, source: Source, content: Content) -> None:
+        keys.check(key)
+        with self._threads.operation(), tempfile.SpooledTemporaryFile(_SPOOL_BYTES_MAX) as spool:
+
+            def write(chunk: bytes) -> None:
+                with contents.disk_faults():
+                    spool.write(chunk)
+
+            await contents.receive(source, content, write, self._threads)
+            await self._threads.run(self._put, key, spool, content)
+
+    def _put(self, key: str, spool: "tempfile.SpooledTemporaryFile[bytes]", content: Content) -> None:
+        with contents.disk_faults():
+            spool.seek(0)
+        put_id = secrets.token_hex(16)
+        try:
+            self._client.put_object(
+                Bucket=self._bucket_name,
+                Key=key,
+                Body=spool,
+                ContentLength=content.size_bytes,
+                ContentType=content.content_type,
+                Metadata={"sha256": content.sha256, "put-id": put_id},
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            # A repeated attempt may have met the object that the first one stored before its answer was lost.
+            is_repeated = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
+            if not (is_repeated and _status(error) == 412 and self._put_id(key) == put_id):
+                _raise(error, key)
+        except (BotoCoreError, ResponseParserError) as error:
+            _raise(error, key)
+
+    def _put_id(self, key: str) -> str | None:
+        with _faults(key):
+            answer = self._client.head_object(Bucket=self._bucket_name, Key=key)
+        found: str | None = answer["Metadata"].get("put-id")
+        return found
+
+    @contextlib.asynccontextmanager
+    async def open(self, key: str, *, start: int = 0, size_bytes: int | None = None) -> AsyncIterator[Reading]:
+        keys.check(key)
+        opened = _Opened(self._client, self._bucket_name, key)
+        with self._threads.operation():
+            try:
+                head, wanted = await self._threads.run(opened.begin, start, size_bytes)
+                async with contextlib.aclosing(contents.give(opened, head, wanted, self._threads)) as chunks:
+                    yield Reading(head, chunks)
+            finally:
+                await self._threads.run(opened.close)
+
+    async def head(self, key: str) -> Head:
+        keys.check(key)
+        with self._threads.operation():
+            return await self._threads.run(_head, self._client, self._bucket_name, key)
+
+    async def list(self, prefix: str, *, after: str = "", limit: int = LIST_MAX) -> Sequence[str]:
+        keys.check_prefix(prefix)
+        keys.check_prefix(after)
+        assert 1 <= limit <= LIST_MAX
+        found: list[str] = []
+        with self._threads.operation():
+            is_more = True
+            while is_more and len(found) < limit:
+                page, is_more = await self._threads.run(self._page, prefix, after, limit - len(found))
+                # Others may keep things in the bucket that are no objects of ours.
+                found += filter(keys.is_key, page)
+                after = page[-1] if page else after
+        return found
+
+    def _page(self, prefix: str, after: str, limit: int) -> tuple[Sequence[str], bool]:
+        with _faults(prefix):
+            answer = self._client.list_objects_v2(
+                Bucket=self._bucket_name, Prefix=prefix, StartAfter=after, MaxKeys=limit
+            )
+        page = [entry["Key"] for entry in answer.get("Contents", ())]
+        return page, bool(page) and answer["IsTruncated"]
+
+    async def delete(self, key: str) -> None:
+        keys.check(key)
+        with self._threads.operation():
+            await self._threads.run(self._remove, key)
+
+    def _remove(self, key: str) -> None:
+        with _faults(key):
+            self._client.delete_object(Bucket=self._bucket_name, Key=key)
+
+    def sign_put(self, key: str, content: Content, *, now_ms: int, expires_at: int) -> SignedUpload | None:
+        """Sign the exact length, type and hash, and that the key must be free, as headers that the client sends.
+
+        Ceph 16 does not compare `x-amz-checksum-sha256` with the bytes; AWS, R2 and MinIO document that they do.
+        """
+        keys.check(key)
+        checksum = _base64(content.sha256)
+        params = {
+            "Bucket": self._bucket_name,
+            "Key": key,
+            "ContentLength": content.size_bytes,
+            "ContentType": content.content_type,
+            "Metadata": {"sha256": content.sha256},
+            "ChecksumSHA256": checksum,
+            "IfNoneMatch": "*",
+        }
+        headers = {
+            "content-length": str(content.size_bytes),
+            "content-type": content.content_type,
+            "x-amz-meta-sha256": content.sha256,
+            "x-amz-checksum-sha256": checksum,
+            "if-none-match": "*",
+        }
+        return SignedUpload(self._sign("put_object", params, now_ms=now_ms, expires_at=expires_at), headers)
+
+    def sign_get(self, key: str, *, filename: str, content_type: str, now_ms: int, expires_at: int) -> str | None:
+        keys.check(key)
+        params = {
+            "Bucket": self._bucket_name,
+            "Key": key,
+            "ResponseContentDisposition": attachment(filename),
+            "ResponseContentType": content_type,
+        }
+        return self._sign("get_object", params, now_ms=now_ms, expires_at=expires_at)
+
+    def _sign(self, operation: str, params: dict[str, Any], *, now_ms: int, expires_at: int) -> str:
+        seconds = (expires_at - now_ms) // 1_000
+        assert 1 <= seconds <= _SIGNED_SECONDS_MAX
+        url: str = self._client.generate_presigned_url(operation, Params=params, ExpiresIn=seconds)
+        return url
+
+    async def close(self) -> None:
+        await self._threads.close()
+        self._client.close()
+
+
+class _Opened:
+    """The body of an answer that is being read."""
+
+    def __init__(self, client: Any, bucket_name: str, key: str) -> None:
+        self._client = client
+        self._bucket_name = bucket_name
+        self._key = key
+        self._body: _Body | None = None
+
+    def begin(self, start: int, size_bytes: int | None) -> tuple[Head, int]:
+        """Ask for the object or a range, and return its head and how many bytes follow."""
+        if size_bytes == 0:
+            return _head(self._client, self._bucket_name, self._key), 0
+        asked = {"Bucket": self._bucket_name, "Key": self._key}
+        is_range = start > 0 or size_bytes is not None
+        if is_range:
+            asked["Range"] = f"bytes={start}-{'' if size_bytes is None else start + size_bytes - 1}"
+        try:
+            answer = self._client.get_object(**asked)
+        except ClientError as error:
+            if is_range and _status(error) == 416:
+                return _head(self._client, self._bucket_name, self._key), 0
+            _raise(error, self._key)
+        except (BotoCoreError, ResponseParserError) as error:
+            _raise(error, self._key)
+        self._body = answer["Body"]
+        wanted: int = answer["ContentLength"]
+        size = int(answer["ContentRange"].rpartition("/")[2]) if is_range else wanted
+        return _head_of(self._key, answer, size), wanted
+
+    def read(self, size: int, /) -> bytes:
+        assert self._body is not None
+        with _faults(self._key):
+            return self._body.read(size)
+
+    def close(self) -> None:
+        if self._body is not None:
+            self._body.close()
+
+
+class _Body(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+def _head(client: Any, bucket_name: str, key: str) -> Head:
+    with _faults(key):
+        try:
+            answer = client.head_object(Bucket=bucket_name, Key=key)
+        except ClientError as error:
+            if _status(error) == 404:
+                # The answer to HEAD has no body that tells a missing object from a missing bucket.
+                client.get_object(Bucket=bucket_name, Key=key, Range="bytes=0-0")["Body"].close()
+            raise
+    return _head_of(key, answer, answer["ContentLength"])
+
+
+def _head_of(key: str, answer: Any, size_bytes: int) -> Head:
+    stored: datetime = answer["LastModified"]
+    try:
+        content = Content(answer.get("ContentType", ""), size_bytes, answer["Metadata"].get("sha256", ""))
+    except BadContentError as error:
+        raise CorruptObjectError(key, f"its type or hash is not what Rookery stores: {error}") from None
+    return Head(key, content, int(stored.timestamp() * 1_000))
+
+
+def _base64(sha256: str) -> str:
+    return base64.b64encode(bytes.fromhex(sha256)).decode()
+
+
+def _status(error: ClientError) -> int:
+    status: int = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    return status
+
+
+@contextlib.contextmanager
+def _faults(key: str) -> Iterator[None]:
+    """Raise what boto3 raises as the store's own errors."""
+    try:
+        yield
+    except (ClientError, BotoCoreError, ResponseParserError) as error:
+        _raise(error, key)
+
+
+def _raise(error: Exception, key: str) -> NoReturn:
+    if not isinstance(error, ClientError):
+        message = f"The object store cannot be reached: {error}"
+        raise StoreUnavailableError(message, retry_after_seconds=_RETRY_AFTER_SECONDS) from error
+    code = error.response["Error"].get("Code", "")
+    status = _status(error)
+    if code in _MISSING:
+        raise ObjectNotFoundError(key) from error
+    if status == 412:
+        raise ObjectExistsError(key) from error
+    if code in _FULL or status == 507:
+        raise StoreFullError(f"The object store answered {code}; give the bucket more space.") from error
+    message = f"The object store answered {status} {code}; if it stays, check endpoint, bucket, region and keys."
+    raise StoreUnavailableError(message, retry_after_seconds=_RETRY_AFTER_SECONDS) from error
