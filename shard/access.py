@@ -1,24 +1,34 @@
 """The only door: who may do what, asked in the same transaction that does it.
 
-`open_room` is the only maker of a Membership, `open_channel` of a Channel, `open_channels` of a Sight and `open_member`
-of a Target; functions that read or change a room take one of these instead of an id, so none can be called without the
-question having been asked. "Not there" and "not yours to see" are the same NotFoundError.
+`open_room` is the only maker of a Membership, `open_channel` of a Channel (`open_for_webhook` where a token was asked
+for), `open_category` of a Category, `open_channels` of a Sight and `open_member` of a Target; functions that read or
+change a room take one of these instead of an id, so none can be called without the question having been asked. "Not
+there" and "not yours to see" are the same NotFoundError. Roles and overwrites come packed
+(migrations/shard/0004_permissions.sql), and what a text of them means is remembered by the text itself, so nothing that
+is remembered can be out of date.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import orjson
 
-from ids import ChannelId, UserId
+from ids import CategoryId, ChannelId, RoomId, UserId
 from shard import permissions
 from shard.connections import Reader
-from shard.errors import ForbiddenError, NotFoundError
+from shard.errors import ConflictError, ForbiddenError, NotFoundError
 from shard.permissions import Overwrite
 
-OWNER_RANK = 2**31
+OWNER_RANK: Final = 2**31
 """The owner stands above every role."""
+WEBHOOK: Final = (
+    permissions.VIEW_CHANNEL | permissions.SEND_MESSAGES | permissions.SEND_IN_THREADS | permissions.MANAGE_MESSAGES
+)
+"""What an incoming webhook may in its channel; the last is what announcement channels ask of a writer."""
+REMEMBERED_MAX: Final = 2_048
+"""Packed texts whose meaning is remembered; one is a few hundred bytes, ten thousand where a room has 250 roles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +58,19 @@ class Channel(NamedTuple):
     is_archived: bool
     thread_mode: str
     slow_mode_seconds: int
+    auto_archive_hours: int
 
     def may(self, need: int) -> bool:
         return self.permissions & need == need
+
+
+class Category(NamedTuple):
+    """A category, with what `user_id` may do in a channel that has its settings."""
+
+    id: CategoryId
+    user_id: UserId
+    permissions: int
+    is_private: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,7 @@ class Sight:
         """Raise NotFoundError for a channel that is not seen, ForbiddenError for one where `need` is not granted."""
         if channel_id not in self.channels:
             raise NotFoundError("channel")
-        _require(self.channels[channel_id], need)
+        require(self.channels[channel_id], need)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +107,34 @@ def open_room(reader: Reader, user_id: UserId, need: int, *, now_ms: int) -> Mem
     row = reader.one(_MEMBER, (user_id,))
     if row is None:
         raise NotFoundError("room")
-    kind, owner_id, everyone, timed_out_until, packed = row
-    roles = orjson.loads(f"[{packed}]") if packed else ()
-    is_owner = owner_id == user_id
-    granted = permissions.in_room(is_owner=is_owner, everyone=everyone, roles=roles[::2])
-    if timed_out_until is not None and timed_out_until > now_ms:
-        granted = permissions.while_timed_out(granted)
-    _require(granted, need)
-    rank = OWNER_RANK if is_owner else max(roles[1::2], default=0)
-    return Membership(user_id, granted, rank, is_owner, kind)
+    member = _member(reader.room_id, user_id, *row, now_ms=now_ms)
+    require(member.permissions, need)
+    return member
+
+
+def open_community(reader: Reader, user_id: UserId, need: int, *, now_ms: int) -> Membership:
+    """Do as `open_room`; raises ConflictError in direct and group chats, where there is nothing to shape."""
+    member = open_room(reader, user_id, need, now_ms=now_ms)
+    if member.kind != "community":
+        raise ConflictError("Only communities have roles, categories and channels to shape.")
+    return member
+
+
+def _member(
+    room_id: RoomId,
+    user_id: UserId,
+    kind: str,
+    timed_out_until: int | None,
+    owner_id: UserId | None,
+    roles: str,
+    own_roles: str,
+    *,
+    now_ms: int,
+) -> Membership:
+    standing, is_owner = _standing(room_id, roles, own_roles), owner_id == user_id
+    granted = permissions.in_room(is_owner=is_owner, everyone=standing.everyone, roles=(standing.own,))
+    rank = OWNER_RANK if is_owner else standing.rank
+    return Membership(user_id, _now(granted, timed_out_until, now_ms), rank, is_owner, kind)
 
 
 def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: int, *, now_ms: int) -> Channel:
@@ -108,22 +147,43 @@ def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: i
     if row is None:
         open_room(reader, user_id, 0, now_ms=now_ms)  # to a stranger the room itself is not there
         raise NotFoundError("channel")
-    kind, is_private, is_archived, thread_mode, slow_mode_seconds, owner_id, everyone, timed_out_until = row[:8]
-    roles = orjson.loads(f"[{row[8]}]") if row[8] else ()
-    granted = permissions.in_room(is_owner=owner_id == user_id, everyone=everyone, roles=roles[::3])
-    granted = permissions.in_channel(
-        granted,
-        everyone=Overwrite(row[9] or 0, row[10] or 0),
-        roles=map(Overwrite, roles[1::3], roles[2::3]),
-        member=Overwrite(row[11] or 0, row[12] or 0),
-        is_private=bool(is_private),
-    )
-    if timed_out_until is not None and timed_out_until > now_ms:
-        granted = permissions.while_timed_out(granted)
+    kind, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours, timed_out_until, *place = row
+    granted = _now(_in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
     if not granted & permissions.VIEW_CHANNEL:
         raise NotFoundError("channel")
-    _require(granted, need)
-    return Channel(channel_id, user_id, granted, kind, bool(is_archived), thread_mode, slow_mode_seconds)
+    require(granted, need)
+    return Channel(
+        channel_id, user_id, granted, kind, bool(is_archived), thread_mode, slow_mode_seconds, auto_archive_hours
+    )
+
+
+def open_for_webhook(reader: Reader, author_id: UserId, channel_id: ChannelId) -> Channel:
+    """Return the channel of an incoming webhook whose token was asked for (`webhooks.opened_with`), to write in.
+
+    It may what whoever put it there had to be able to: write, in announcement channels too, and in threads; it calls
+    neither everyone nor roles that are not to be mentioned. Raises NotFoundError for a channel that is gone.
+    """
+    row = reader.one(_OF_WEBHOOK, (channel_id,))
+    if row is None:
+        raise NotFoundError("webhook")
+    kind, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours = row
+    return Channel(
+        channel_id, author_id, WEBHOOK, kind, bool(is_archived), thread_mode, slow_mode_seconds, auto_archive_hours
+    )
+
+
+def open_category(reader: Reader, user_id: UserId, category_id: CategoryId, need: int, *, now_ms: int) -> Category:
+    """Return a category for a member who would see a channel with its settings; raises as `open_channel` does."""
+    row = reader.one(_CATEGORY, (user_id, category_id))
+    if row is None:
+        open_room(reader, user_id, 0, now_ms=now_ms)
+        raise NotFoundError("category")
+    timed_out_until, *place = row
+    granted = _now(_in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
+    if not granted & permissions.VIEW_CHANNEL:
+        raise NotFoundError("category")
+    require(granted, need)
+    return Category(category_id, user_id, granted, bool(place[1]))
 
 
 def open_channels(reader: Reader, user_id: UserId, *, now_ms: int) -> Sight:
@@ -132,43 +192,32 @@ def open_channels(reader: Reader, user_id: UserId, *, now_ms: int) -> Sight:
     Raises NotFoundError for whoever is not a member.
     """
     row = reader.one(_SIGHT, (user_id,))
-    member = open_room(reader, user_id, 0, now_ms=now_ms)
-    assert row is not None
-    is_timed_out = row[0] is not None and row[0] > now_ms
-    granted = permissions.in_room(
-        is_owner=member.is_owner, everyone=row[1], roles=orjson.loads(f"[{row[2]}]") if row[2] else ()
-    )
-    overwrites = _overwrites(orjson.loads(f"[{row[3]}]") if row[3] else [])
-    numbers = orjson.loads(f"[{row[4]}]") if row[4] else []
+    if row is None:
+        raise NotFoundError("room")
+    channels, kind, timed_out_until, *standing = row
+    member = _member(reader.room_id, user_id, kind, timed_out_until, *standing, now_ms=now_ms)
     seen: dict[ChannelId, int] = {}
-    for channel_id, is_private in zip(numbers[::2], numbers[1::2], strict=True):
-        everyone, roles, own = overwrites.get(channel_id, _NO_OVERWRITES)
-        bits = permissions.in_channel(granted, everyone=everyone, roles=roles, member=own, is_private=bool(is_private))
-        if is_timed_out:
-            bits = permissions.while_timed_out(bits)
-        if bits & permissions.VIEW_CHANNEL:
-            seen[channel_id] = bits
+    for channel_id, is_private, overwrites in orjson.loads(channels):
+        granted = _in_place(reader.room_id, user_id, overwrites, is_private, *standing)
+        if granted & permissions.VIEW_CHANNEL:
+            seen[channel_id] = _now(granted, timed_out_until, now_ms)
     return Sight(member, seen)
 
 
-_Overwrites = tuple[Overwrite, list[Overwrite], Overwrite]
-_NO_OVERWRITES: _Overwrites = (permissions.NONE, [], permissions.NONE)
-_FOR_EVERYONE, _FOR_ROLE, _FOR_MEMBER = range(3)
-
-
-def _overwrites(numbers: list[int]) -> dict[ChannelId, _Overwrites]:
-    found: dict[ChannelId, _Overwrites] = {}
-    for channel_id, target, allow, deny in zip(*(numbers[at::4] for at in range(4)), strict=True):
-        everyone, roles, own = found.get(ChannelId(channel_id), (permissions.NONE, [], permissions.NONE))
-        overwrite = Overwrite(allow, deny)
-        if target == _FOR_EVERYONE:
-            everyone = overwrite
-        elif target == _FOR_ROLE:
-            roles.append(overwrite)
-        else:
-            own = overwrite
-        found[ChannelId(channel_id)] = (everyone, roles, own)
-    return found
+def see_categories(reader: Reader, user_id: UserId, *, now_ms: int) -> dict[CategoryId, int]:
+    """Return every category, in the room's order, with what a member may do in it: without VIEW_CHANNEL they see it
+    only where they see one of its channels. Raises NotFoundError for whoever is not a member.
+    """
+    row = reader.one(_CATEGORIES, (user_id,))
+    if row is None:
+        raise NotFoundError("room")
+    categories, timed_out_until, *standing = row
+    return {
+        category_id: _now(
+            _in_place(reader.room_id, user_id, overwrites, is_private, *standing), timed_out_until, now_ms
+        )
+        for category_id, is_private, overwrites in orjson.loads(categories)
+    }
 
 
 def open_member(reader: Reader, actor: Membership, user_id: UserId) -> Target:
@@ -180,7 +229,8 @@ def open_member(reader: Reader, actor: Membership, user_id: UserId) -> Target:
     row = reader.one(_RANK, (user_id,))
     if row is None:
         raise NotFoundError("member")
-    rank = OWNER_RANK if row[0] == user_id else int(row[1] or 0)
+    owner_id, roles, own_roles = row
+    rank = OWNER_RANK if owner_id == user_id else _standing(reader.room_id, roles, own_roles).rank
     require_above(actor, rank, "Only somebody whose highest role is above this member's may do this.")
     return Target(user_id, rank)
 
@@ -191,54 +241,124 @@ def require_above(actor: Membership, rank: int, refusal: str) -> None:
         raise ForbiddenError(refusal, need="a higher role")
 
 
-def _require(granted: int, need: int) -> None:
-    missing = need & ~granted
-    if missing:
-        named = ", ".join(permissions.names(missing))
+def require(granted: int, need: int) -> None:
+    """Raise ForbiddenError with the names of what is needed and not granted."""
+    if need & ~granted:
+        named = ", ".join(permissions.names(need & ~granted))
         raise ForbiddenError(f"This needs the permission {named}.", need=named)
 
 
-# The role with the room's own id is everyone's. Numbers of many rows come packed into one text, because apsw lets go
-# of the interpreter's lock at every row.
-_MEMBER = """
-    SELECT r.kind, r.owner_id, e.permissions, m.timed_out_until,
-           (SELECT group_concat(o.permissions || ',' || o.position)
-            FROM member_roles mr CROSS JOIN roles o ON o.id = mr.role_id WHERE mr.user_id = m.user_id)
-    FROM members m, room r JOIN roles e ON e.id = r.room_id
-    WHERE m.user_id = ? AND m.left_at IS NULL
-"""
-_CHANNEL = """
-    SELECT c.type, c.is_private, c.is_archived, c.thread_mode, c.slow_mode_seconds,
-           r.owner_id, e.permissions, m.timed_out_until,
-           (SELECT group_concat(o.permissions || ',' || coalesce(w.allow, 0) || ',' || coalesce(w.deny, 0))
-            FROM member_roles mr CROSS JOIN roles o ON o.id = mr.role_id
-            LEFT JOIN channel_overwrites w
-                   ON w.channel_id = c.id AND w.target_type = 'role' AND w.target_id = mr.role_id
-            WHERE mr.user_id = m.user_id),
-           eo.allow, eo.deny, mo.allow, mo.deny
-    FROM members m, room r JOIN roles e ON e.id = r.room_id, channels c
-    LEFT JOIN channel_overwrites eo
-           ON eo.channel_id = c.id AND eo.target_type = 'role' AND eo.target_id = r.room_id
-    LEFT JOIN channel_overwrites mo
-           ON mo.channel_id = c.id AND mo.target_type = 'member' AND mo.target_id = m.user_id
-    WHERE m.user_id = ? AND m.left_at IS NULL AND c.id = ?
-"""
-_SIGHT = """
-    SELECT m.timed_out_until, e.permissions,
-           (SELECT group_concat(o.permissions)
-            FROM member_roles mr CROSS JOIN roles o ON o.id = mr.role_id WHERE mr.user_id = m.user_id),
-           (SELECT group_concat(w.channel_id || ',' || CASE WHEN w.target_type = 'member' THEN 2
-                                WHEN w.target_id = r.room_id THEN 0 ELSE 1 END || ',' || w.allow || ',' || w.deny)
-            FROM channel_overwrites w
-            WHERE (w.target_type = 'member' AND w.target_id = m.user_id)
-               OR (w.target_type = 'role' AND (w.target_id = r.room_id OR w.target_id IN
-                   (SELECT mr.role_id FROM member_roles mr WHERE mr.user_id = m.user_id)))),
-           (SELECT group_concat(c.id || ',' || c.is_private ORDER BY c.position, c.id) FROM channels c)
-    FROM members m, room r JOIN roles e ON e.id = r.room_id
-    WHERE m.user_id = ? AND m.left_at IS NULL
-"""
-_RANK = """
-    SELECT r.owner_id,
-           (SELECT max(o.position) FROM member_roles mr JOIN roles o ON o.id = mr.role_id WHERE mr.user_id = m.user_id)
-    FROM members m, room r WHERE m.user_id = ? AND m.left_at IS NULL
-"""
+class _Standing(NamedTuple):
+    """What the roles of a member come to: what everyone may, what all their own allow, the highest one's position."""
+
+    everyone: int
+    own: int
+    rank: int
+
+
+@lru_cache(REMEMBERED_MAX)
+def _standing(room_id: RoomId, roles: str, own_roles: str) -> _Standing:
+    everyone = own = rank = 0
+    held = frozenset(_numbers(own_roles))
+    numbers = _numbers(roles)
+    for role_id, granted, position in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True):
+        if role_id == room_id:
+            everyone = granted
+        elif role_id in held:
+            own |= granted
+            rank = max(rank, position)
+    return _Standing(everyone, own, rank)
+
+
+class _Overwrites(NamedTuple):
+    """A channel's overwrites by whom they are for."""
+
+    of_roles: dict[int, Overwrite]
+    of_members: dict[int, Overwrite]
+
+
+@lru_cache(REMEMBERED_MAX)
+def _overwrites(packed: str) -> _Overwrites:
+    found = _Overwrites({}, {})
+    numbers = _numbers(packed)
+    for is_members, target_id, allow, deny in zip(*(numbers[at::4] for at in range(4)), strict=True):
+        (found.of_members if is_members else found.of_roles)[target_id] = Overwrite(allow, deny)
+    return found
+
+
+def _numbers(packed: str) -> list[int]:
+    numbers: list[int] = orjson.loads(f"[{packed}]")
+    return numbers
+
+
+def _in_place(
+    room_id: RoomId,
+    user_id: UserId,
+    overwrites: str,
+    is_private: int,
+    owner_id: UserId | None,
+    roles: str,
+    own_roles: str,
+) -> int:
+    """Return what a member may do where these overwrites hold, when they are not in a time-out."""
+    # Members without an overwrite of their own share what is remembered of their roles.
+    named = user_id if user_id in _overwrites(overwrites).of_members else None
+    return _granted(room_id, named, overwrites, is_private, owner_id == user_id, roles, own_roles)
+
+
+@lru_cache(REMEMBERED_MAX)
+def _granted(
+    room_id: RoomId,
+    user_id: UserId | None,
+    overwrites: str,
+    is_private: int,
+    is_owner: bool,
+    roles: str,
+    own_roles: str,
+) -> int:
+    standing, of_roles = _standing(room_id, roles, own_roles), _overwrites(overwrites).of_roles
+    return permissions.in_channel(
+        permissions.in_room(is_owner=is_owner, everyone=standing.everyone, roles=(standing.own,)),
+        everyone=of_roles.get(room_id, permissions.NONE),
+        roles=permissions.united(of_roles[role_id] for role_id in _numbers(own_roles) if role_id in of_roles),
+        member=permissions.NONE if user_id is None else _overwrites(overwrites).of_members[user_id],
+        is_private=bool(is_private),
+    )
+
+
+def _now(granted: int, timed_out_until: int | None, now_ms: int) -> int:
+    if timed_out_until is None or timed_out_until <= now_ms:
+        return granted
+    return permissions.while_timed_out(granted)
+
+
+_STANDING: Final = "r.owner_id, r.roles_packed, m.roles_packed"
+_PRESENT: Final = "m.user_id = ? AND m.left_at IS NULL"
+_MEMBER: Final = f"SELECT r.kind, m.timed_out_until, {_STANDING} FROM members m, room r WHERE {_PRESENT}"  # noqa: S608
+_CHANNEL: Final = f"""
+    SELECT c.type, c.is_archived, c.thread_mode, c.slow_mode_seconds, c.auto_archive_hours, m.timed_out_until,
+           c.overwrites_packed, c.is_private, {_STANDING}
+    FROM members m, room r, channels c WHERE {_PRESENT} AND c.id = ? AND c.deleted_at IS NULL
+"""  # noqa: S608
+_OF_WEBHOOK: Final = (
+    "SELECT type, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours FROM channels "
+    "WHERE id = ? AND deleted_at IS NULL"
+)
+_CATEGORY: Final = f"""
+    SELECT m.timed_out_until, c.overwrites_packed, c.is_private, {_STANDING}
+    FROM members m, room r, categories c WHERE {_PRESENT} AND c.id = ?
+"""  # noqa: S608
+# All in one row, because apsw lets go of the interpreter's lock at every row.
+_SIGHT: Final = f"""
+    SELECT (SELECT json_group_array(json_array(c.id, c.is_private, c.overwrites_packed) ORDER BY c.position, c.id)
+            FROM channels c WHERE c.deleted_at IS NULL),
+           r.kind, m.timed_out_until, {_STANDING}
+    FROM members m, room r WHERE {_PRESENT}
+"""  # noqa: S608
+_CATEGORIES: Final = f"""
+    SELECT (SELECT json_group_array(json_array(c.id, c.is_private, c.overwrites_packed) ORDER BY c.position, c.id)
+            FROM categories c),
+           m.timed_out_until, {_STANDING}
+    FROM members m, room r WHERE {_PRESENT}
+"""  # noqa: S608
+_RANK: Final = f"SELECT {_STANDING} FROM members m, room r WHERE {_PRESENT}"  # noqa: S608

@@ -1,17 +1,20 @@
 """Channels of a room: what is there, and for whom."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import apsw
+from typing import Any
 
 from ids import CategoryId, ChannelId, MessageId, UserId
-from shard import events
+from shard import changes, events
 from shard.access import Sight
 from shard.connections import Reader, Writer
 from shard.errors import ConflictError
 
 PER_ROOM_MAX = 500
 """Discord's bound; a client paints the whole list."""
+SWEPT_AT_ONCE = 1_000
+"""Messages of a deleted channel that are removed in one act: about 10 ms, most of them in the search index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,33 @@ _COLUMNS = (
 
 def visible(reader: Reader, sight: Sight) -> list[ChannelRow]:
     """Return the channels that a member sees, in the room's order."""
-    rows = reader.all(f"SELECT {_COLUMNS} FROM channels ORDER BY position, id LIMIT ?", (PER_ROOM_MAX,))  # noqa: S608
+    rows = reader.all(
+        f"SELECT {_COLUMNS} FROM channels WHERE deleted_at IS NULL ORDER BY position, id LIMIT ?",  # noqa: S608
+        (PER_ROOM_MAX,),
+    )
     return [ChannelRow(*row) for row in rows if row[0] in sight.channels]
+
+
+def one(reader: Reader, channel_id: ChannelId) -> ChannelRow:
+    """Return a channel whose visibility was settled by whoever made the id known."""
+    row = reader.one(f"SELECT {_COLUMNS} FROM channels WHERE id = ?", (channel_id,))  # noqa: S608
+    assert row is not None
+    return ChannelRow(*row)
+
+
+def facts(row: ChannelRow) -> dict[str, Any]:
+    """Return what can be edited of a channel, as on the wire."""
+    return {
+        "name": row.name,
+        "type": row.type,
+        "description": row.description,
+        "category_id": None if row.category_id is None else str(row.category_id),
+        "is_private": bool(row.is_private),
+        "is_archived": bool(row.is_archived),
+        "thread_mode": row.thread_mode,
+        "slow_mode_seconds": row.slow_mode_seconds,
+        "auto_archive_hours": row.auto_archive_hours,
+    }
 
 
 def insert(
@@ -52,34 +80,97 @@ def insert(
     *,
     type_: str,
     description: str | None,
+    category_id: CategoryId | None,
+    is_private: bool,
     thread_mode: str,
+    slow_mode_seconds: int,
+    auto_archive_hours: int,
     created_by: UserId,
     now_ms: int,
 ) -> ChannelRow:
     """Add a channel at the end of the list; raises ConflictError for a name that is taken and for too many."""
-    row = writer.one("SELECT count(*), coalesce(max(position), -1) + 1 FROM channels")
+    row = writer.one("SELECT count(*), coalesce(max(position), -1) + 1 FROM channels WHERE deleted_at IS NULL")
     assert row is not None
     count, position = row
     if count >= PER_ROOM_MAX:
-        raise ConflictError(f"A room has at most {PER_ROOM_MAX} channels; archive or delete one first.")
+        raise ConflictError(f"A room has at most {PER_ROOM_MAX} channels; delete one first.")
+    _require_free(writer, name)
     channel_id = ChannelId(writer.ids.next(now_ms))
-    try:
-        writer.run(
-            "INSERT INTO channels (id, name, type, description, position, thread_mode, created_by, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (channel_id, name, type_, description, position, thread_mode, created_by, now_ms),
-        )
-    except apsw.ConstraintError as error:
-        if "channels.name" not in str(error) and "idx_channels_name" not in str(error):
-            raise
-        raise ConflictError(f"There is already a channel named {name!r}.") from error
+    writer.run(
+        "INSERT INTO channels (id, name, type, description, position, category_id, is_private, thread_mode, "
+        "slow_mode_seconds, auto_archive_hours, created_by, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            channel_id, name, type_, description, position, category_id, int(is_private), thread_mode,
+            slow_mode_seconds, auto_archive_hours, created_by, now_ms,
+        ),
+    )  # fmt: skip
     payload = {"id": str(channel_id), "name": name, "type": type_, "position": position}
     events.append(writer, "channel.created", actor_id=created_by, channel_id=channel_id, payload=payload, now_ms=now_ms)
     return one(writer, channel_id)
 
 
-def one(reader: Reader, channel_id: ChannelId) -> ChannelRow:
-    """Return a channel whose visibility was settled by whoever made the id known."""
-    row = reader.one(f"SELECT {_COLUMNS} FROM channels WHERE id = ?", (channel_id,))  # noqa: S608
-    assert row is not None
-    return ChannelRow(*row)
+def _require_free(reader: Reader, name: str) -> None:
+    if reader.one(_BY_NAME, (name,)) is not None:
+        raise ConflictError(f"There is already a channel named {name!r}.")
+
+
+def update(writer: Writer, before: ChannelRow, row: ChannelRow, *, by: UserId, now_ms: int) -> None:
+    """Make a channel what it shall be, but for its position and overwrites; raises ConflictError for a taken name."""
+    if row.name.lower() != before.name.lower():
+        _require_free(writer, row.name)
+    writer.run(
+        "UPDATE channels SET name = ?, type = ?, description = ?, category_id = ?, is_private = ?, is_archived = ?, "
+        "thread_mode = ?, slow_mode_seconds = ?, auto_archive_hours = ? WHERE id = ?",
+        (
+            row.name, row.type, row.description, row.category_id, row.is_private, row.is_archived,
+            row.thread_mode, row.slow_mode_seconds, row.auto_archive_hours, row.id,
+        ),
+    )  # fmt: skip
+    replaced, now = changes.between(facts(before), facts(row))
+    events.append(
+        writer, "channel.edited", actor_id=by, channel_id=row.id, payload=now, replaced=replaced, now_ms=now_ms
+    )
+
+
+def in_order(reader: Reader) -> list[ChannelId]:
+    """Return the ids of all channels in the room's order."""
+    return [row[0] for row in reader.all("SELECT id FROM channels WHERE deleted_at IS NULL ORDER BY position, id")]
+
+
+def arrange(writer: Writer, order: Sequence[ChannelId]) -> None:
+    """Number all channels of the room in this order."""
+    writer.run(
+        "UPDATE channels SET position = o.key FROM json_each(?) o WHERE channels.id = o.value AND position <> o.key",
+        (json.dumps(order),),
+    )
+
+
+def hide(writer: Writer, row: ChannelRow, *, by: UserId, now_ms: int) -> None:
+    """Take a channel out of everybody's sight; `sweep` removes what was in it.
+
+    Its webhooks go at once: their tokens open it without the door.
+    """
+    writer.run("DELETE FROM webhooks WHERE channel_id = ?", (row.id,))
+    writer.run("UPDATE channels SET deleted_at = ?, category_id = NULL WHERE id = ?", (now_ms, row.id))
+    payload = {"id": str(row.id)}
+    events.append(
+        writer, "channel.deleted", actor_id=by, channel_id=row.id, payload=payload, replaced=facts(row), now_ms=now_ms
+    )
+
+
+def sweep(writer: Writer) -> bool:
+    """Remove a slice of what deleted channels left, and return whether there may be more."""
+    row = writer.one("SELECT id FROM channels WHERE deleted_at IS NOT NULL LIMIT 1")
+    if row is None:
+        return False
+    for statement in (_SWEEP_MESSAGES, _SWEEP_THREADS):
+        writer.run(statement, (row[0], SWEPT_AT_ONCE))
+        if writer.changed() == SWEPT_AT_ONCE:
+            return True
+    writer.run("DELETE FROM channels WHERE id = ?", row)
+    return True
+
+
+_SWEEP_MESSAGES = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE channel_id = ? ORDER BY id LIMIT ?)"
+_SWEEP_THREADS = "DELETE FROM threads WHERE id IN (SELECT id FROM threads WHERE channel_id = ? LIMIT ?)"
+_BY_NAME = "SELECT 1 FROM channels WHERE name = ? COLLATE NOCASE AND deleted_at IS NULL"

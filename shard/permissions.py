@@ -40,6 +40,8 @@ NAMES: Final = {
 }
 """Every single permission's name, for messages and documents."""
 
+BITS: Final = {name: bit for bit, name in NAMES.items()}
+
 ALL: Final = sum(NAMES)
 
 EVERYONE: Final = (
@@ -59,7 +61,6 @@ EVERYONE: Final = (
 
 WHILE_TIMED_OUT: Final = VIEW_CHANNEL | READ_HISTORY
 """All that is left to a member in a time-out, as at Discord."""
-
 
 IN_CHANNELS: Final = (
     CREATE_INVITE
@@ -97,6 +98,15 @@ class Overwrite(NamedTuple):
 NONE: Final = Overwrite()
 
 
+def united(overwrites: Iterable[Overwrite]) -> Overwrite:
+    """Return what several roles' overwrites do together: what one of them allows, no other denies."""
+    allow = deny = 0
+    for overwrite in overwrites:
+        allow |= overwrite.allow
+        deny |= overwrite.deny
+    return Overwrite(allow, deny & ~allow)
+
+
 def in_room(*, is_owner: bool, everyone: int, roles: Iterable[int] = ()) -> int:
     """Return what a member may in the room: what everyone may and what each of their roles adds.
 
@@ -114,26 +124,22 @@ def in_channel(
     granted: int,
     *,
     everyone: Overwrite = NONE,
-    roles: Iterable[Overwrite] = (),
+    roles: Overwrite = NONE,
     member: Overwrite = NONE,
     is_private: bool = False,
 ) -> int:
     """Return what is left of, or added to, what a member may in the room (`granted`) in one of its channels.
 
-    First the overwrite for everyone, then those of all the member's roles together (what one of them allows, no other
-    denies), then the member's own. A private channel is one that nobody sees whom no role's or own overwrite lets see
-    it. Whoever does not see a channel may nothing there; administrators may all.
+    First the overwrite for everyone, then those of all the member's roles `united`, then the member's own. A private
+    channel is one that nobody sees whom no role's or own overwrite lets see it. Whoever does not see a channel may
+    nothing there; administrators may all.
     """
     if granted & ADMINISTRATOR:
         return ALL
     granted = everyone.applied(granted)
     if is_private:
         granted &= ~VIEW_CHANNEL
-    allow = deny = 0
-    for role in roles:
-        allow |= role.allow
-        deny |= role.deny
-    granted = member.applied(granted & ~deny | allow)
+    granted = member.applied(roles.applied(granted))
     return granted if granted & VIEW_CHANNEL else 0
 
 
@@ -145,3 +151,11 @@ def while_timed_out(granted: int) -> int:
 def names(bits: int) -> list[str]:
     """Return the names of the permissions in `bits`, lowest bit first."""
     return [name for bit, name in NAMES.items() if bits & bit]
+
+
+def bits(named: Iterable[str]) -> int:
+    """Return the permissions of these names; raises KeyError for one that is none."""
+    found = 0
+    for name in named:
+        found |= BITS[name]
+    return found

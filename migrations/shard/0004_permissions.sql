@@ -12,6 +12,106 @@ CREATE TABLE category_overwrites (
     PRIMARY KEY (category_id, target_type, target_id)
 ) STRICT, WITHOUT ROWID;
 
+-- A deleted channel is out of sight at once; what was said in it is removed in slices (shard/acts/shaping.py), because
+-- taking 100,000 messages out of the search index at once would hold the room for two seconds.
+ALTER TABLE channels ADD COLUMN deleted_at INTEGER;
+DROP INDEX idx_channels_name;
+CREATE UNIQUE INDEX idx_channels_name ON channels (name COLLATE NOCASE) WHERE deleted_at IS NULL;
+
+-- What the door needs for a decision, packed beside the rows that it reads anyway: all roles of the room (id, permissions,
+-- position), the roles of a member (id), the overwrites of a channel or category (is it a member's, id, allow, deny).
+-- With 50 roles and 50 overwrites looking up each took 30 us, reading these takes 8. Only the triggers below write them.
+ALTER TABLE room ADD COLUMN roles_packed TEXT NOT NULL DEFAULT '';
+ALTER TABLE members ADD COLUMN roles_packed TEXT NOT NULL DEFAULT '';
+ALTER TABLE channels ADD COLUMN overwrites_packed TEXT NOT NULL DEFAULT '';
+ALTER TABLE categories ADD COLUMN overwrites_packed TEXT NOT NULL DEFAULT '';
+
+UPDATE room SET roles_packed = coalesce(
+    (SELECT group_concat(id || ',' || permissions || ',' || position ORDER BY id) FROM roles), '');
+UPDATE members SET roles_packed = (
+    SELECT group_concat(role_id ORDER BY role_id) FROM member_roles o WHERE o.user_id = members.user_id)
+    WHERE user_id IN (SELECT user_id FROM member_roles);
+UPDATE channels SET overwrites_packed = (
+    SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                        ORDER BY target_type, target_id)
+    FROM channel_overwrites o WHERE o.channel_id = channels.id)
+    WHERE id IN (SELECT channel_id FROM channel_overwrites);
+
+CREATE TRIGGER roles_insert AFTER INSERT ON roles BEGIN
+    UPDATE room SET roles_packed = coalesce(
+        (SELECT group_concat(id || ',' || permissions || ',' || position ORDER BY id) FROM roles), '');
+END;
+
+CREATE TRIGGER roles_update AFTER UPDATE OF permissions, position ON roles BEGIN
+    UPDATE room SET roles_packed = coalesce(
+        (SELECT group_concat(id || ',' || permissions || ',' || position ORDER BY id) FROM roles), '');
+END;
+
+CREATE TRIGGER roles_delete AFTER DELETE ON roles BEGIN
+    UPDATE room SET roles_packed = coalesce(
+        (SELECT group_concat(id || ',' || permissions || ',' || position ORDER BY id) FROM roles), '');
+END;
+
+CREATE TRIGGER member_roles_insert AFTER INSERT ON member_roles BEGIN
+    UPDATE members SET roles_packed = coalesce(
+        (SELECT group_concat(role_id ORDER BY role_id) FROM member_roles WHERE user_id = new.user_id), '')
+        WHERE user_id = new.user_id;
+END;
+
+CREATE TRIGGER member_roles_delete AFTER DELETE ON member_roles BEGIN
+    UPDATE members SET roles_packed = coalesce(
+        (SELECT group_concat(role_id ORDER BY role_id) FROM member_roles WHERE user_id = old.user_id), '')
+        WHERE user_id = old.user_id;
+END;
+
+CREATE TRIGGER channel_overwrites_insert AFTER INSERT ON channel_overwrites BEGIN
+    UPDATE channels SET overwrites_packed = coalesce(
+        (SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                             ORDER BY target_type, target_id)
+         FROM channel_overwrites WHERE channel_id = new.channel_id), '')
+        WHERE id = new.channel_id;
+END;
+
+CREATE TRIGGER channel_overwrites_update AFTER UPDATE ON channel_overwrites BEGIN
+    UPDATE channels SET overwrites_packed = coalesce(
+        (SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                             ORDER BY target_type, target_id)
+         FROM channel_overwrites WHERE channel_id = new.channel_id), '')
+        WHERE id = new.channel_id;
+END;
+
+CREATE TRIGGER channel_overwrites_delete AFTER DELETE ON channel_overwrites BEGIN
+    UPDATE channels SET overwrites_packed = coalesce(
+        (SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                             ORDER BY target_type, target_id)
+         FROM channel_overwrites WHERE channel_id = old.channel_id), '')
+        WHERE id = old.channel_id;
+END;
+
+CREATE TRIGGER category_overwrites_insert AFTER INSERT ON category_overwrites BEGIN
+    UPDATE categories SET overwrites_packed = coalesce(
+        (SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                             ORDER BY target_type, target_id)
+         FROM category_overwrites WHERE category_id = new.category_id), '')
+        WHERE id = new.category_id;
+END;
+
+CREATE TRIGGER category_overwrites_update AFTER UPDATE ON category_overwrites BEGIN
+    UPDATE categories SET overwrites_packed = coalesce(
+        (SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                             ORDER BY target_type, target_id)
+         FROM category_overwrites WHERE category_id = new.category_id), '')
+        WHERE id = new.category_id;
+END;
+
+CREATE TRIGGER category_overwrites_delete AFTER DELETE ON category_overwrites BEGIN
+    UPDATE categories SET overwrites_packed = coalesce(
+        (SELECT group_concat((target_type = 'member') || ',' || target_id || ',' || allow || ',' || deny
+                             ORDER BY target_type, target_id)
+         FROM category_overwrites WHERE category_id = old.category_id), '')
+        WHERE id = old.category_id;
+END;
+
 -- Written in the transaction of the act it tells of, so neither is there without the other; it goes wherever its room
 -- goes. Append-only and chained: hash = SHA-256(previous hash, row), so that a changed, missing or inserted row shows
 -- (shard/audit.py). Actor NULL is the server or its operator. `before` and `after` have what changed, as JSON objects.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
-from shard import permissions, search
-from shard.acts import joining, paging, searching, shaping, talking
+from shard import permissions, queries
+from shard.acts import branching, joining, paging, searching, shaping, talking
 from shard.acts.paging import Span
 from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
@@ -41,15 +41,15 @@ def every_question(
     room: stage.Room, channel_id: ChannelId, message_id: MessageId
 ) -> dict[str, Callable[[Writer, UserId], object]]:
     """Name all that can be asked of or done in a channel, or of the room."""
-    query = search.parse("hello")
+    query = queries.parse("hello")
     return {
         "send": lambda w, u: talking.send_message(w, u, channel_id, Draft("hi"), now_ms=NOW),
         "page": lambda w, u: paging.read_page(w, u, channel_id, None, Span(), now_ms=NOW),
         "message": lambda w, u: paging.get_message(w, u, channel_id, message_id, now_ms=NOW),
-        "threads": lambda w, u: talking.list_threads(w, u, channel_id, before=None, limit=9, now_ms=NOW),
-        "open thread": lambda w, u: talking.open_thread(w, u, channel_id, "topic", now_ms=NOW),
+        "threads": lambda w, u: branching.list_threads(w, u, channel_id, before=None, limit=9, now_ms=NOW),
+        "open thread": lambda w, u: branching.open_thread(w, u, channel_id, "topic", now_ms=NOW),
         "search": lambda w, u: searching.search_messages(
-            w, u, query, channel_id=channel_id, before=None, limit=9, now_ms=NOW
+            w, u, query, channel_id=channel_id, limit=9, seconds=9, now_ms=NOW
         ),
         "channels": lambda w, u: shaping.list_channels(w, u, now_ms=NOW),
         "members": lambda w, u: joining.list_members(w, u, after=None, limit=9, now_ms=NOW),
@@ -110,10 +110,8 @@ def test_without_view_nothing_of_a_channel_is_seen(shard: tuple[Writer, stage.Ro
     assert shaping.list_channels(writer, stage.ANNA, now_ms=NOW) == []
     with pytest.raises(NotFoundError):
         paging.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
-    found = searching.search_messages(
-        writer, stage.ANNA, search.parse("hello"), channel_id=None, before=None, limit=9, now_ms=NOW
-    )
-    assert found == []
+    found = searching.search_messages(writer, stage.ANNA, queries.parse("hello"), limit=9, seconds=9, now_ms=NOW)
+    assert found.messages == []
 
 
 @pytest.mark.parametrize(
@@ -141,7 +139,7 @@ def test_each_act_needs_its_permission(shard: tuple[Writer, stage.Room], bit: in
 def test_threads_are_written_with_a_permission_of_their_own(shard: tuple[Writer, stage.Room]) -> None:
     """Who may send in channels but not in threads, or the other way round, does just that."""
     writer, room = shard
-    thread = talking.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
+    thread = branching.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
     direct.deny_everyone(writer, room, permissions.SEND_IN_THREADS)
     send(writer, room)
     with pytest.raises(ForbiddenError):
@@ -189,7 +187,7 @@ def test_joining_and_leaving_twice_tells_it_once(shard: tuple[Writer, stage.Room
     left = [joining.leave(writer, STRANGER, now_ms=NOW) for _ in range(2)]
     assert (joined, left) == ([True, False], [True, False])
     told = writer.all("SELECT type FROM events WHERE actor_id = ? ORDER BY seq", (STRANGER,))
-    assert told == [("member.joined",), ("member.left",)]
+    assert told == [("member.joined",), ("message.created",), ("member.left",)]
     with pytest.raises(ConflictError):
         joining.leave(writer, stage.OWNER, now_ms=NOW)
 
@@ -203,7 +201,7 @@ def test_an_archived_channel_is_read_and_not_written(shard: tuple[Writer, stage.
         with pytest.raises(ConflictError):
             send(writer, room, user_id)
         with pytest.raises(ConflictError):
-            talking.open_thread(writer, user_id, room.general, "late", now_ms=NOW)
+            branching.open_thread(writer, user_id, room.general, "late", now_ms=NOW)
     assert paging.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW).id == message_id
 
 
@@ -219,12 +217,12 @@ def test_an_announcement_channel_is_written_by_few_and_read_by_all(shard: tuple[
     """Members read announcements and neither write them nor open threads there; the owner does both."""
     writer, room = shard
     message_id = send(writer, room, stage.OWNER, "news")
-    thread = talking.open_thread(writer, stage.OWNER, room.channels["news"], "release", now_ms=NOW)
+    thread = branching.open_thread(writer, stage.OWNER, room.channels["news"], "release", now_ms=NOW)
     for thread_id in (None, thread.id):
         with pytest.raises(ForbiddenError):
             send(writer, room, stage.ANNA, "news", thread_id=thread_id)
     with pytest.raises(ForbiddenError):
-        talking.open_thread(writer, stage.ANNA, room.channels["news"], "mine", now_ms=NOW)
+        branching.open_thread(writer, stage.ANNA, room.channels["news"], "mine", now_ms=NOW)
     assert paging.get_message(writer, stage.ANNA, room.channels["news"], message_id, now_ms=NOW).id == message_id
 
 
@@ -233,17 +231,17 @@ def test_thread_modes(shard: tuple[Writer, stage.Room]) -> None:
     writer, room = shard
     with pytest.raises(ConflictError):
         send(writer, room, stage.OWNER, "topics")
-    thread = talking.open_thread(writer, stage.ANNA, room.channels["topics"], "first", now_ms=NOW)
+    thread = branching.open_thread(writer, stage.ANNA, room.channels["topics"], "first", now_ms=NOW)
     send(writer, room, stage.ANNA, "topics", thread_id=thread.id)
     with pytest.raises(ConflictError):
-        talking.open_thread(writer, stage.OWNER, room.channels["flat"], "first", now_ms=NOW)
+        branching.open_thread(writer, stage.OWNER, room.channels["flat"], "first", now_ms=NOW)
     send(writer, room, stage.ANNA, "flat")
 
 
 def test_threads_and_messages_of_another_channel_are_not_there(shard: tuple[Writer, stage.Room]) -> None:
     """A thread or message is found only in its own channel, whether to write, read, page or reply."""
     writer, room = shard
-    thread = talking.open_thread(writer, stage.ANNA, room.general, "here", now_ms=NOW)
+    thread = branching.open_thread(writer, stage.ANNA, room.general, "here", now_ms=NOW)
     inside = send(writer, room, thread_id=thread.id)
     send(writer, room, thread_id=thread.id, reply_to_id=inside)
     other = room.channels["other"]
@@ -263,7 +261,7 @@ def test_threads_and_messages_of_another_channel_are_not_there(shard: tuple[Writ
 def test_a_locked_thread_is_for_those_who_manage_threads(shard: tuple[Writer, stage.Room]) -> None:
     """A locked thread is read by members and written by those who manage threads."""
     writer, room = shard
-    thread = talking.open_thread(writer, stage.ANNA, room.general, "heated", now_ms=NOW)
+    thread = branching.open_thread(writer, stage.ANNA, room.general, "heated", now_ms=NOW)
     send(writer, room, thread_id=thread.id)
     writer.run("UPDATE threads SET is_locked = 1 WHERE id = ?", (thread.id,))
     with pytest.raises(ConflictError):
@@ -279,21 +277,21 @@ def test_names_and_titles_are_given_once(shard: tuple[Writer, stage.Room]) -> No
         shaping.create_channel(writer, stage.OWNER, ChannelDraft("GENERAL"), now_ms=NOW)
     with pytest.raises(ForbiddenError):
         shaping.create_channel(writer, stage.ANNA, ChannelDraft("mine"), now_ms=NOW)
-    talking.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
+    branching.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
     with pytest.raises(ConflictError):
-        talking.open_thread(writer, stage.BEN, room.general, "topic", now_ms=NOW)
-    talking.open_thread(writer, stage.BEN, room.channels["other"], "topic", now_ms=NOW)
+        branching.open_thread(writer, stage.BEN, room.general, "topic", now_ms=NOW)
+    branching.open_thread(writer, stage.BEN, room.channels["other"], "topic", now_ms=NOW)
 
 
 def test_threads_are_listed_by_their_last_word(shard: tuple[Writer, stage.Room]) -> None:
     """Threads come last active first, and a cursor walks them without a gap or a repetition."""
     writer, room = shard
-    threads = [talking.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)]
+    threads = [branching.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)]
     act = Draft("word", thread_id=threads[4].id)
     talking.send_message(writer, stage.ANNA, room.general, act, now_ms=NOW + 99)
     writer.settle()
     walked, before = [], None
-    while page := talking.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
+    while page := branching.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
         walked.extend(page)
         before = (page[-1].last_message_at, page[-1].id)
     assert sorted(thread.id for thread in walked) == sorted(thread.id for thread in threads)
