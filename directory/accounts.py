@@ -15,6 +15,7 @@ from directory.capabilities import Capability
 from directory.credentials import Passwords
 from directory.database import Database, Writer
 from directory.directory import Directory
+from directory.global_bans import GlobalBan
 from directory.origins import NOWHERE, Origin
 from directory.sessions import Session
 from directory.users import User
@@ -230,6 +231,8 @@ async def demote(
 ) -> bool:
     """Take a capability from a user; False when it was not there. Raises LastAdminError."""
     async with database.write() as writer:
+        if capability is Capability.ADMIN:
+            await _refuse_last_admin(writer, user_id, now_ms)
         revoked = await capabilities.revoke(writer, user_id, capability)
         if revoked:
             detail = {"capability": capability.value}
@@ -245,24 +248,35 @@ async def suspend(
     by: ids.UserId | None = None,
     origin: Origin = NOWHERE,
     now_ms: int,
-) -> None:
-    """Close an account until it is reinstated, and end its sessions; raises UserNotFoundError (deleted ones too)."""
+) -> bool:
+    """Close an account until it is reinstated, and end its sessions; False when it was.
+
+    Raises UserNotFoundError (deleted ones too), OutrankedError and LastAdminError.
+    """
     async with database.write() as writer:
-        await _refuse_deleted(writer, user_id)
+        user = await _open_for(writer, user_id, by)
+        if user.status == "suspended":
+            return False
+        await _refuse_last_admin(writer, user_id, now_ms)
         await users.set_status(writer, user_id, "suspended", now_ms=now_ms)
         await sessions.end_all(writer, user_id)
         detail = {"reason": reason}
         await _audit(writer, "user.suspended", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        return True
 
 
 async def reinstate(
     database: Database, user_id: ids.UserId, *, by: ids.UserId | None = None, origin: Origin = NOWHERE, now_ms: int
-) -> None:
-    """Open a suspended account again; raises UserNotFoundError, also for deleted ones."""
+) -> bool:
+    """Open a suspended account again; False when it was open. Raises UserNotFoundError (deleted ones too) and
+    OutrankedError."""
     async with database.write() as writer:
-        await _refuse_deleted(writer, user_id)
+        user = await _open_for(writer, user_id, by)
+        if user.status == "active":
+            return False
         await users.set_status(writer, user_id, "active", now_ms=now_ms)
         await _audit(writer, "user.reinstated", user_id, by=by, origin=origin, now_ms=now_ms)
+        return True
 
 
 async def ban(
@@ -274,19 +288,61 @@ async def ban(
     by: ids.UserId | None = None,
     origin: Origin = NOWHERE,
     now_ms: int,
-) -> None:
-    """Keep a user off the whole platform and end the sessions; raises UserNotFoundError and RefusedValueError."""
+) -> GlobalBan:
+    """Keep a user off the whole platform and end the sessions; whoever is banned is banned anew, by these terms.
+
+    Raises UserNotFoundError (deleted ones too), OutrankedError, LastAdminError and RefusedValueError.
+    """
+    ban = GlobalBan(user_id, reason, by, now_ms, expires_at)
     async with database.write() as writer:
-        await users.find(writer, user_id)
+        await _open_for(writer, user_id, by)
+        before = await global_bans.find(writer, user_id, now_ms=now_ms)
+        if before is not None and (before.reason, before.expires_at) == (reason, expires_at):
+            return before
+        await _refuse_last_admin(writer, user_id, now_ms)
         await global_bans.add(writer, user_id, reason=reason, by=by, expires_at=expires_at, now_ms=now_ms)
         await sessions.end_all(writer, user_id)
         detail = {"reason": reason, "expires_at": expires_at}
         await _audit(writer, "user.banned", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+    return ban
 
 
-async def _refuse_deleted(writer: Writer, user_id: ids.UserId) -> None:
-    if (await users.find(writer, user_id)).status == "deleted":
+async def unban(
+    database: Database, user_id: ids.UserId, *, by: ids.UserId | None = None, origin: Origin = NOWHERE, now_ms: int
+) -> bool:
+    """End a ban; False when there was none. Raises UserNotFoundError (deleted ones too) and OutrankedError."""
+    async with database.write() as writer:
+        await _open_for(writer, user_id, by)
+        before = await global_bans.find(writer, user_id, now_ms=now_ms)
+        if before is None:
+            return False
+        await global_bans.lift(writer, user_id)
+        detail = {"reason": before.reason, "expires_at": before.expires_at}
+        await _audit(writer, "user.unbanned", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        return True
+
+
+async def _open_for(writer: Writer, user_id: ids.UserId, by: ids.UserId | None) -> User:
+    """Return a user whom `by` may suspend and ban; the operator at the command line (None) may everybody."""
+    user = await users.find(writer, user_id)
+    if user.status == "deleted":
         raise errors.UserNotFoundError(user_id)
+    if by is not None:
+        held = await capabilities.of_user(writer, by)
+        is_over = Capability.ADMIN in held or (
+            Capability.MODERATOR in held and not await capabilities.of_user(writer, user_id)
+        )
+        if by == user_id or not is_over:
+            raise errors.OutrankedError(user_id)
+    return user
+
+
+async def _refuse_last_admin(writer: Writer, user_id: ids.UserId, now_ms: int) -> None:
+    """Keep somebody who can operate the platform: of the administrators one at least stays free to act."""
+    if Capability.ADMIN not in await capabilities.of_user(writer, user_id):
+        return
+    if not await capabilities.is_held_beside(writer, user_id, Capability.ADMIN, now_ms=now_ms):
+        raise errors.LastAdminError
 
 
 async def _audit(

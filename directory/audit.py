@@ -94,23 +94,33 @@ async def verify(reader: Reader) -> int | None:
             return None
 
 
-async def list_page(reader: Reader, *, before: int | None = None, limit: int = PAGE_MAX) -> list[Entry]:
-    """Return acts, newest first, before a number."""
-    rows = await reader.fetch_all(
-        "SELECT id, user_id, action, resource_type, resource_id, metadata, ip_address, user_agent, created_at, hash "
-        "FROM audit_log WHERE id < ? ORDER BY id DESC LIMIT ?",
-        (ids.ID_MAX if before is None else before, min(limit, PAGE_MAX)),
-    )
-    return [_from_row(row) for row in rows]
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which acts: those that every given fact is true of; a resource is its type and id."""
+
+    user_id: ids.UserId | None = None
+    action: str | None = None
+    resource: tuple[str, int | str] | None = None
 
 
-async def of_resource(
-    reader: Reader, resource: tuple[str, int | str], *, before: int | None = None, limit: int = PAGE_MAX
+EVERYTHING: Final = Filter()
+
+
+async def list_page(
+    reader: Reader, wanted: Filter = EVERYTHING, *, before: int | None = None, limit: int = PAGE_MAX
 ) -> list[Entry]:
-    """Return what was done to one thing, newest first, before a number."""
+    """Return acts, newest first, before a number."""
+    kind, name = (None, None) if wanted.resource is None else (wanted.resource[0], str(wanted.resource[1]))
+    conditions: list[str] = ["id < ?"]
+    values: list[int | str] = [ids.ID_MAX if before is None else before]
+    facts = (("user_id", wanted.user_id), ("action", wanted.action), ("resource_type", kind), ("resource_id", name))
+    for column, value in facts:
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(value)
     rows = await reader.fetch_all(
-        "SELECT id, user_id, action, resource_type, resource_id, metadata, ip_address, user_agent, created_at, hash "
-        "FROM audit_log WHERE resource_type = ? AND resource_id = ? AND id < ? ORDER BY id DESC LIMIT ?",
-        (resource[0], str(resource[1]), ids.ID_MAX if before is None else before, min(limit, PAGE_MAX)),
+        "SELECT id, user_id, action, resource_type, resource_id, metadata, ip_address, user_agent, created_at, hash "  # noqa: S608
+        f"FROM audit_log WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?",
+        (*values, min(limit, PAGE_MAX)),
     )
     return [_from_row(row) for row in rows]

@@ -45,6 +45,17 @@ async def of_user(reader: Reader, user_id: ids.UserId) -> frozenset[str]:
     return frozenset(row[0] for row in rows)
 
 
+async def is_held_beside(reader: Reader, user_id: ids.UserId, capability: Capability, *, now_ms: int) -> bool:
+    """Tell whether somebody else has a capability who can use it now: neither suspended nor banned."""
+    row = await reader.fetch_one(
+        "SELECT 1 FROM permissions p JOIN users u ON u.id = p.user_id WHERE p.capability = ? AND p.user_id <> ? "
+        "AND u.status = 'active' AND NOT EXISTS (SELECT 1 FROM global_bans b WHERE b.user_id = p.user_id "
+        "AND (b.expires_at IS NULL OR b.expires_at > ?)) LIMIT 1",
+        (capability.value, user_id, now_ms),
+    )
+    return row is not None
+
+
 async def holders(reader: Reader, capability: Capability) -> list[ids.UserId]:
     """Return who has a capability; a handful of people."""
     rows = await reader.fetch_all(

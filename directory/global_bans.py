@@ -1,10 +1,14 @@
 """Rows of `global_bans`: who may not use this platform at all, for a time or for good."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import ids
 from directory.changes import UserChanged
 from directory.database import Reader, Writer
+
+PAGE_MAX: Final = 200
+"""Rows of one page of bans."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +55,13 @@ async def find(reader: Reader, user_id: ids.UserId, *, now_ms: int) -> GlobalBan
         (user_id, now_ms),
     )
     return None if row is None else GlobalBan(*row)
+
+
+async def list_page(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX, now_ms: int) -> list[GlobalBan]:
+    """Return the bans that hold now, by the id of the banned, after an id."""
+    rows = await reader.fetch_all(
+        "SELECT user_id, reason, banned_by, banned_at, expires_at FROM global_bans "
+        "WHERE user_id > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY user_id LIMIT ?",
+        (after, now_ms, min(limit, PAGE_MAX)),
+    )
+    return [GlobalBan(*row) for row in rows]

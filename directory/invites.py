@@ -12,7 +12,10 @@ from directory import errors
 from directory.database import Reader, Writer
 
 CODE_BYTES: Final = 12
-PAGE_MAX: Final = 200
+PER_ROOM_MAX: Final = 1_000
+"""Discord's bound on the invites of one room that work: a list of all of them is one answer."""
+PER_MEMBER_MAX: Final = 50
+"""Of one member in one room, so that nobody uses up the room's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ async def create(
     max_uses: int | None = None,
     expires_at: int | None = None,
 ) -> Invite:
-    """Make an invite; raises RefusedValueError for an unknown room or bounds that make no sense."""
+    """Make an invite; raises TooManyInvitesError, and RefusedValueError for an unknown room or senseless bounds."""
+    await _make_space(writer, room_id, by, now_ms)
     invite = Invite(
         code=secrets.token_urlsafe(CODE_BYTES),
         room_id=room_id,
@@ -66,6 +70,26 @@ async def create(
         (invite.code, room_id, by, role_id, max_uses, now_ms, expires_at),
     )
     return invite
+
+
+async def _make_space(writer: Writer, room_id: ids.RoomId, by: ids.UserId, now_ms: int) -> None:
+    """Forget the room's invites that will never work again, and refuse one more than it may have of the others.
+
+    One that is used up stays: a use may be given back.
+    """
+    await writer.execute(
+        "DELETE FROM invites WHERE room_id = ? AND (revoked_at IS NOT NULL OR expires_at <= ?)", (room_id, now_ms)
+    )
+    row = await writer.fetch_one(
+        "SELECT count(*), coalesce(sum(created_by = ?), 0) FROM invites "
+        "WHERE room_id = ? AND (max_uses IS NULL OR uses < max_uses)",
+        (by, room_id),
+    )
+    assert row is not None
+    if row[1] >= PER_MEMBER_MAX:
+        raise errors.TooManyInvitesError(PER_MEMBER_MAX, is_own=True)
+    if row[0] >= PER_ROOM_MAX:
+        raise errors.TooManyInvitesError(PER_ROOM_MAX, is_own=False)
 
 
 async def look_at(reader: Reader, code: str, *, now_ms: int) -> Invite:
@@ -99,20 +123,30 @@ async def give_back(writer: Writer, code: str) -> None:
     await writer.execute("UPDATE invites SET uses = uses - 1 WHERE code = ? AND uses > 0", (code,))
 
 
-async def revoke(writer: Writer, room_id: ids.RoomId, code: str, *, now_ms: int) -> bool:
-    """Make an invite of this room useless; False when it was already, or is another room's."""
+async def revoke(writer: Writer, code: str, *, now_ms: int) -> bool:
+    """Make an invite useless; False when it was already."""
     row = await writer.fetch_one(
-        "UPDATE invites SET revoked_at = ? WHERE code = ? AND room_id = ? AND revoked_at IS NULL RETURNING code",
-        (now_ms, code, room_id),
+        "UPDATE invites SET revoked_at = ? WHERE code = ? AND revoked_at IS NULL RETURNING code", (now_ms, code)
     )
     return row is not None
 
 
-async def of_room(reader: Reader, room_id: ids.RoomId, *, limit: int = PAGE_MAX) -> list[Invite]:
-    """Return a room's newest invites that are not revoked, newest first, used up and expired ones too."""
+async def find(reader: Reader, room_id: ids.RoomId, code: str) -> Invite | None:
+    """Return an invite of this room, whether it works or not; None for all others."""
+    row = await reader.fetch_one(
+        "SELECT code, room_id, created_by, role_id, uses, max_uses, created_at, expires_at, revoked_at FROM invites "
+        "WHERE code = ? AND room_id = ?",
+        (code, room_id),
+    )
+    return None if row is None else Invite(*row)
+
+
+async def of_room(reader: Reader, room_id: ids.RoomId, *, by: ids.UserId | None = None, now_ms: int) -> list[Invite]:
+    """Return a room's invites that work, newest first: everybody's, or those that one member made."""
     rows = await reader.fetch_all(
         "SELECT code, room_id, created_by, role_id, uses, max_uses, created_at, expires_at, revoked_at FROM invites "
-        "WHERE room_id = ? AND revoked_at IS NULL ORDER BY created_at DESC LIMIT ?",
-        (room_id, min(limit, PAGE_MAX)),
+        "WHERE room_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) "
+        "AND (max_uses IS NULL OR uses < max_uses) AND (? IS NULL OR created_by = ?) ORDER BY created_at DESC LIMIT ?",
+        (room_id, now_ms, by, by, PER_ROOM_MAX),
     )
     return [Invite(*row) for row in rows]

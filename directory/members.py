@@ -3,18 +3,22 @@
 The schema's triggers keep `rooms.member_count` right in the same transaction.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
 import ids
-from directory import errors
+from directory import errors, patterns
 from directory.database import Reader, Writer
 
 NotificationLevel = Literal["all", "mentions", "none"]
 
 PAGE_MAX: Final = 200
 """Rows of one page of members."""
+EXAMINED_MAX: Final = 10_000
+"""Members whose names one search looks at: 12 ms here for a name that none has; whoever has more to look at asks for
+the next page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,18 @@ async def add_many(writer: Writer, room_id: ids.RoomId, user_ids: Iterable[ids.U
     )
 
 
+async def put(
+    writer: Writer, room_id: ids.RoomId, user_id: ids.UserId, *, joined_at: int, nickname: str | None
+) -> bool:
+    """Note that a user is in a room, and what they are called there; False when that was known."""
+    row = await writer.fetch_one(
+        "INSERT INTO room_members (room_id, user_id, joined_at, nickname) VALUES (?1, ?2, ?3, ?4) "
+        "ON CONFLICT DO UPDATE SET nickname = ?4 WHERE nickname IS NOT ?4 RETURNING user_id",
+        (room_id, user_id, joined_at, nickname),
+    )
+    return row is not None
+
+
 async def remove(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId) -> bool:
     """Note that a user is not in a room; False when that was known."""
     row = await writer.fetch_one(
@@ -83,6 +99,33 @@ async def list_page(
         (room_id, *after, min(limit, PAGE_MAX)),
     )
     return [Member(*row) for row in rows]
+
+
+async def search(
+    reader: Reader, room_id: ids.RoomId, words: str, *, after: int = 0, limit: int = PAGE_MAX
+) -> tuple[list[ids.UserId], int | None]:
+    """Return members with a word in their nickname, username or display name that begins like `words`, by id.
+
+    With them comes the id to go on after, None when all were looked at: a page may have less than it could, or nobody.
+    """
+    limit = min(limit, PAGE_MAX)
+    # Looked up first: a LIMIT on members inside of the other query would keep it from being answered in order.
+    last = await reader.fetch_one(
+        "SELECT user_id FROM room_members WHERE room_id = ? AND user_id > ? ORDER BY user_id LIMIT 1 OFFSET ?",
+        (room_id, after, EXAMINED_MAX - 1),
+    )
+    rows = await reader.fetch_all(
+        "SELECT m.user_id FROM room_members m CROSS JOIN users u ON u.id = m.user_id "
+        "WHERE m.room_id = ?1 AND m.user_id > ?2 AND m.user_id <= ?3 AND u.status <> 'deleted' "
+        "AND EXISTS (SELECT 1 FROM json_each(?4) p WHERE ' ' || u.username LIKE p.value ESCAPE '\\' "
+        "OR ' ' || u.display_name LIKE p.value ESCAPE '\\' OR ' ' || m.nickname LIKE p.value ESCAPE '\\') "
+        "ORDER BY m.user_id LIMIT ?5",
+        (room_id, after, ids.ID_MAX if last is None else last[0], json.dumps(patterns.beginning(words)), limit + 1),
+    )
+    found = [row[0] for row in rows[:limit]]
+    if len(rows) > limit:
+        return found, found[-1]
+    return found, None if last is None else last[0]
 
 
 async def update(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId, fields: MemberFields) -> Member:

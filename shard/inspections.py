@@ -16,7 +16,8 @@ import apsw
 from ids import RoomId
 from migrations import engine
 from migrations.engine import Migration
-from shard import files, rooms
+from shard import audit, files, rooms
+from shard.audit import Entry, Filter
 from shard.connections import Reader
 from shard.errors import BrokenShardError
 
@@ -48,6 +49,16 @@ class Measures:
     last_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A room's record of what moderators did: how many acts it has, the hash of the newest, and the number of the first
+    that is not what was written there."""
+
+    entries: int
+    head: bytes
+    broken_at: int | None
+
+
 def room_ids(folder: Path) -> list[RoomId]:
     """Return the rooms that have a file in the folder, in the order of their ids; other files are left out."""
     names = (path.stem for path in folder.glob("*.db"))
@@ -58,6 +69,27 @@ def pending(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> t
     """Return the migrations that a shard still lacks; raises BrokenShardError and ShardBusyError."""
     with _opened(folder, room_id, migrations) as (connection, _reader):
         return engine.pending(connection, migrations)
+
+
+def verify_audit(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Record:
+    """Follow the chain of a room's record; raises BrokenShardError and ShardBusyError."""
+    with _opened(folder, room_id, migrations) as (_connection, reader):
+        if not _has_record(reader):
+            return Record(0, audit.FIRST_HASH, None)
+        return Record(*audit.head(reader), audit.verify(reader))
+
+
+def read_audit(
+    folder: Path, room_id: RoomId, migrations: Sequence[Migration], wanted: Filter, *, limit: int
+) -> list[Entry]:
+    """Return the newest acts of a room's record; raises BrokenShardError and ShardBusyError."""
+    with _opened(folder, room_id, migrations) as (_connection, reader):
+        return audit.newest(reader, wanted, limit=limit) if _has_record(reader) else []
+
+
+def _has_record(reader: Reader) -> bool:
+    """Tell whether a shard has a record: one from before rooms had them may not be migrated yet."""
+    return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit_log'") is not None
 
 
 def inspect(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Inspection:

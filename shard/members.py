@@ -1,32 +1,54 @@
 """Who is in the room. These rows decide access; the directory's `room_members` is an index of them."""
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from ids import UserId
-from shard import events
-from shard.access import Membership
+from ids import RoleId, UserId
+from shard import bans, events, voice
+from shard.access import Membership, Target
 from shard.connections import Reader, Writer
-from shard.errors import ForbiddenError
+from shard.errors import ForbiddenError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A present member; times in milliseconds UTC."""
+    """A present member; times in milliseconds UTC. `role_ids` leaves out everyone's role."""
 
     user_id: UserId
     nickname: str | None
     joined_at: int
     timed_out_until: int | None
+    role_ids: tuple[RoleId, ...] = ()
+
+
+_COLUMNS = (
+    "m.user_id, m.nickname, m.joined_at, m.timed_out_until, "
+    "(SELECT group_concat(mr.role_id) FROM member_roles mr WHERE mr.user_id = m.user_id)"
+)
+
+
+def _from_row(row: tuple[Any, ...]) -> Member:
+    user_id, nickname, joined_at, timed_out_until, packed = row
+    return Member(user_id, nickname, joined_at, timed_out_until, _unpacked(packed))
+
+
+def _unpacked(packed: str | None) -> tuple[RoleId, ...]:
+    return tuple(RoleId(int(number)) for number in packed.split(",")) if packed else ()
 
 
 def add(writer: Writer, user_id: UserId, *, now_ms: int) -> bool:
-    """Let someone in and return whether they were out; raises ForbiddenError for the banned."""
-    ban = writer.one("SELECT expires_at FROM bans WHERE user_id = ?", (user_id,))
-    if ban is not None and (ban[0] is None or ban[0] > now_ms):
+    """Let someone in and return whether they were out; raises ForbiddenError for the banned.
+
+    A time-out and overwrites of channels outlast an absence, so that nobody sheds them by leaving; a nickname and
+    roles do not.
+    """
+    if bans.holding(writer, user_id, now_ms=now_ms) is not None:
         raise ForbiddenError("You are banned from this room.", need="membership")
     writer.run(
         "INSERT INTO members (user_id, joined_at) VALUES (?, ?) ON CONFLICT (user_id) DO UPDATE "
-        "SET joined_at = excluded.joined_at, left_at = NULL WHERE left_at IS NOT NULL",
+        "SET joined_at = excluded.joined_at, nickname = NULL, left_at = NULL WHERE left_at IS NOT NULL",
         (user_id, now_ms),
     )
     is_new = writer.changed() > 0
@@ -35,29 +57,94 @@ def add(writer: Writer, user_id: UserId, *, now_ms: int) -> bool:
     return is_new
 
 
-def remove(writer: Writer, user_id: UserId, *, now_ms: int) -> bool:
-    """Mark someone as gone and return whether they were in."""
-    writer.run("UPDATE members SET left_at = ? WHERE user_id = ? AND left_at IS NULL", (now_ms, user_id))
-    was_in = writer.changed() > 0
-    if was_in:
-        events.append(writer, "member.left", actor_id=user_id, now_ms=now_ms)
-    return was_in
+def remove(
+    writer: Writer, user_id: UserId, *, kicked_by: UserId | None = None, now_ms: int
+) -> tuple[RoleId, ...] | None:
+    """Mark someone as gone and return the roles that they lose; None for someone who was not in."""
+    if not is_present(writer, user_id):
+        return None
+    row = writer.one("SELECT group_concat(role_id) FROM member_roles WHERE user_id = ?", (user_id,))
+    assert row is not None
+    role_ids = _unpacked(row[0])
+    writer.run("UPDATE members SET left_at = ? WHERE user_id = ?", (now_ms, user_id))
+    writer.run("DELETE FROM member_roles WHERE user_id = ?", (user_id,))
+    voice.leave_all(writer, user_id, now_ms=now_ms)
+    type_, actor_id = ("member.left", user_id) if kicked_by is None else ("member.kicked", kicked_by)
+    replaced = {"role_ids": [str(role_id) for role_id in role_ids]} if role_ids else None
+    events.append(writer, type_, actor_id=actor_id, payload={"user_id": str(user_id)}, replaced=replaced, now_ms=now_ms)
+    return role_ids
+
+
+def grant(writer: Writer, user_id: UserId, role_id: RoleId, *, by: UserId, now_ms: int) -> None:
+    """Give a member a role."""
+    writer.run(
+        "INSERT INTO member_roles (user_id, role_id, granted_by, granted_at) VALUES (?, ?, ?, ?)",
+        (user_id, role_id, by, now_ms),
+    )
+    payload = {"user_id": str(user_id), "role_id": str(role_id)}
+    events.append(writer, "role.granted", actor_id=by, payload=payload, now_ms=now_ms)
+
+
+def rename(writer: Writer, member: Member, nickname: str | None, *, by: UserId, now_ms: int) -> None:
+    """Change what a member is called here; None is their own name."""
+    writer.run("UPDATE members SET nickname = ? WHERE user_id = ?", (nickname, member.user_id))
+    payload, replaced = {"user_id": str(member.user_id), "nickname": nickname}, {"nickname": member.nickname}
+    events.append(writer, "member.renamed", actor_id=by, payload=payload, replaced=replaced, now_ms=now_ms)
+
+
+def time_out(writer: Writer, target: Target, until: int | None, *, by: UserId, now_ms: int) -> None:
+    """Leave a member nothing but reading until a moment; None ends it."""
+    writer.run("UPDATE members SET timed_out_until = ? WHERE user_id = ?", (until, target.user_id))
+    payload = {"user_id": str(target.user_id), "until": until}
+    events.append(writer, "member.timed_out", actor_id=by, payload=payload, now_ms=now_ms)
 
 
 def page(reader: Reader, member: Membership, *, after: UserId | None = None, limit: int = 50) -> list[Member]:
     """Return present members by id; `member` is whoever asks, and anyone inside may."""
     assert member.permissions >= 0
     rows = reader.all(
-        "SELECT user_id, nickname, joined_at, timed_out_until FROM members "
-        "WHERE left_at IS NULL AND user_id > ? ORDER BY user_id LIMIT ?",
+        f"SELECT {_COLUMNS} FROM members m "  # noqa: S608
+        "WHERE m.left_at IS NULL AND m.user_id > ? ORDER BY m.user_id LIMIT ?",
         (after or 0, limit),
     )
-    return [Member(*row) for row in rows]
+    return [_from_row(row) for row in rows]
+
+
+def find(reader: Reader, member: Membership, user_id: UserId) -> Member:
+    """Return a present member; raises NotFoundError. `member` is whoever asks."""
+    found = of(reader, member, [user_id])
+    if not found:
+        raise NotFoundError("member")
+    return found[0]
+
+
+def of(reader: Reader, member: Membership, user_ids: Iterable[UserId]) -> list[Member]:
+    """Return those of some users who are in, by id; `member` is whoever asks."""
+    assert member.permissions >= 0
+    rows = reader.all(
+        f"SELECT {_COLUMNS} FROM members m "  # noqa: S608
+        "WHERE m.user_id IN (SELECT value FROM json_each(?)) AND m.left_at IS NULL ORDER BY m.user_id",
+        (json.dumps(list(user_ids)),),
+    )
+    return [_from_row(row) for row in rows]
 
 
 def is_present(reader: Reader, user_id: UserId) -> bool:
     """Tell whether someone is in."""
     return reader.one("SELECT 1 FROM members WHERE user_id = ? AND left_at IS NULL", (user_id,)) is not None
+
+
+class Standing(NamedTuple):
+    """What the directory mirrors of a member; `joined_at` in milliseconds UTC."""
+
+    joined_at: int
+    nickname: str | None
+
+
+def standing(reader: Reader, user_id: UserId) -> Standing | None:
+    """Return how someone stands who is in, or None."""
+    row = reader.one("SELECT joined_at, nickname FROM members WHERE user_id = ? AND left_at IS NULL", (user_id,))
+    return None if row is None else Standing(*row)
 
 
 def present_ids(reader: Reader) -> list[UserId]:

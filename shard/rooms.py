@@ -37,11 +37,21 @@ def one(reader: Reader) -> RoomRow | None:
     return None if row is None else RoomRow(*row)
 
 
+def hand_over(writer: Writer, room: RoomRow, user_id: UserId, *, now_ms: int) -> None:
+    """Give the room another owner, who is in it."""
+    writer.run("UPDATE room SET owner_id = ?", (user_id,))
+    payload, replaced = {"owner_id": str(user_id)}, {"owner_id": str(room.owner_id)}
+    events.append(writer, "room.transferred", actor_id=room.owner_id, payload=payload, replaced=replaced, now_ms=now_ms)
+
+
 def last_id(reader: Reader) -> int:
     """Return the highest id that this shard may have given out, however the clock stands now."""
     row = reader.one(
         "SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(id) FROM threads), 0), "
-        "coalesce((SELECT max(id) FROM channels), 0), coalesce((SELECT max(last_id) FROM segments), 0)), "
+        "coalesce((SELECT max(id) FROM channels), 0), coalesce((SELECT max(id) FROM voice_sessions), 0), "
+        "coalesce((SELECT max(last_id) FROM segments), 0), "
+        "coalesce((SELECT max(id) FROM message_attachments), 0), coalesce((SELECT max(id) FROM freed_files), 0), "
+        "coalesce((SELECT max(id) FROM roles), 0), coalesce((SELECT max(id) FROM categories), 0)), "
         "coalesce((SELECT created_at FROM events ORDER BY seq DESC LIMIT 1), 0)"
     )
     assert row is not None

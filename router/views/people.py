@@ -21,16 +21,25 @@ class UserView(TypedDict):
 
 
 class MemberView(TypedDict):
-    """A member."""
+    """A member. `role_ids` leaves out the role that everyone has."""
 
     user_id: str
     nickname: str | None
+    role_ids: list[str]
     joined_at: datetime
     timed_out_until: datetime | None
 
 
+class OneMemberView(TypedDict):
+    """A member, and who that is."""
+
+    member: MemberView
+    user: UserView
+
+
 class MemberPageView(TypedDict):
-    """Members by id; `next_cursor` is null on the last page."""
+    """Members by id; `next_cursor` is null on the last page. A page of a search may have nobody and
+    not be the last."""
 
     members: list[MemberView]
     users: list[UserView]
@@ -54,6 +63,7 @@ def member(row: Member) -> MemberView:
     return {
         "user_id": str(row.user_id),
         "nickname": row.nickname,
+        "role_ids": [str(role_id) for role_id in row.role_ids],
         "joined_at": moment(row.joined_at),
         "timed_out_until": moment_or_none(row.timed_out_until),
     }

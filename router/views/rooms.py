@@ -1,12 +1,13 @@
-"""Rooms and invitations to them."""
+"""Rooms, as their members and as strangers see them."""
 
 from datetime import datetime
 
 from typing_extensions import TypedDict
 
-from directory.invites import Invite
 from directory.room_pages import OwnRoom, PublicRoom
 from directory.rooms import Room
+from ids import UserId
+from router.views.people import UserView
 from router.views.shape import ChannelView
 from router.views.values import moment, moment_or_none, text_or_none
 
@@ -26,6 +27,7 @@ class RoomView(TypedDict):
     is_verified: bool
     member_count: int
     state: str
+    music_url: str | None
     created_at: datetime
 
 
@@ -52,17 +54,19 @@ class PublicRoomView(TypedDict):
 
 
 class PublicRoomPageView(TypedDict):
-    """Public communities, most members first; `next_cursor` is null on the last page."""
+    """Public communities, most members first; `next_cursor` is null on the last page. A page of a search may have none,
+    and not be the last."""
 
     rooms: list[PublicRoomView]
     next_cursor: str | None
 
 
 class OwnRoomView(TypedDict):
-    """A room that one is in."""
+    """A room that one is in. `direct_user_id` is the other person of a direct chat."""
 
     id: str
     kind: str
+    direct_user_id: str | None
     name: str | None
     display_name: str | None
     icon_url: str | None
@@ -76,22 +80,12 @@ class OwnRoomView(TypedDict):
 
 
 class OwnRoomPageView(TypedDict):
-    """The rooms one is in, the one joined last first; `next_cursor` is null on the last page."""
+    """The rooms one is in, the one joined last first, with the people of the direct chats; `next_cursor` is null on the
+    last page."""
 
     rooms: list[OwnRoomView]
+    users: list[UserView]
     next_cursor: str | None
-
-
-class InviteView(TypedDict):
-    """An invitation, with the room it leads to."""
-
-    code: str
-    room_id: str
-    room_display_name: str | None
-    uses: int
-    max_uses: int | None
-    created_at: datetime
-    expires_at: datetime | None
 
 
 def room(row: Room) -> RoomView:
@@ -109,6 +103,7 @@ def room(row: Room) -> RoomView:
         "is_verified": row.is_verified,
         "member_count": row.member_count,
         "state": row.state,
+        "music_url": row.music_url,
         "created_at": moment(row.created_at),
     }
 
@@ -128,11 +123,12 @@ def public_room(row: PublicRoom) -> PublicRoomView:
     }
 
 
-def own_room(row: OwnRoom) -> OwnRoomView:
+def own_room(row: OwnRoom, direct_user_id: UserId | None) -> OwnRoomView:
     """Render a room that one is in."""
     return {
         "id": str(row.id),
         "kind": row.kind,
+        "direct_user_id": text_or_none(direct_user_id),
         "name": row.name,
         "display_name": row.display_name,
         "icon_url": row.icon_url,
@@ -143,17 +139,4 @@ def own_room(row: OwnRoom) -> OwnRoomView:
         "joined_at": moment(row.joined_at),
         "last_read_at": moment_or_none(row.last_read_at),
         "notification_level": row.notification_level,
-    }
-
-
-def invite(row: Invite, room_display_name: str | None) -> InviteView:
-    """Render an invitation."""
-    return {
-        "code": row.code,
-        "room_id": str(row.room_id),
-        "room_display_name": room_display_name,
-        "uses": row.uses,
-        "max_uses": row.max_uses,
-        "created_at": moment(row.created_at),
-        "expires_at": moment_or_none(row.expires_at),
     }

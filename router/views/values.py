@@ -1,5 +1,6 @@
 """Values on the wire: ids are strings, times are RFC 3339 UTC."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,14 @@ def moment_or_none(time_ms: int | None) -> datetime | None:
 def text_or_none(number: int | None) -> str | None:
     """Return an id on the wire, if there is one."""
     return None if number is None else str(number)
+
+
+def with_moments(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts of an audit log on the wire: what is called a time and is a number is milliseconds UTC."""
+    return {
+        name: moment(value) if name.endswith(("_at", "_until")) and isinstance(value, int) else value
+        for name, value in facts.items()
+    }
 
 
 def encode(value: Any) -> bytes:

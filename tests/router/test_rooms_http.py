@@ -101,9 +101,10 @@ def test_an_invite_lets_in_as_often_as_it_says(owner: Client, nobody: Client) ->
     invite = owner.post(f"{room.path}/invites", {"max_uses": 1, "expires_in_seconds": 60})
     path = f"/v1/invites/{invite['code']}"
     first, second = nobody.guest(), nobody.guest()
-    assert second.get(path)["room_display_name"] == "Hidden"
+    shown = {"name": room.name, "display_name": "Hidden", "icon_url": None, "member_count": 1}
+    assert second.get(path) == {"code": invite["code"], "room": shown, "expires_at": invite["expires_at"]}
     owner.post(f"{path}/use")
-    assert first.get(path)["uses"] == 0
+    assert [kept["uses"] for kept in owner.get(f"{room.path}/invites")["invites"]] == [0]
     assert first.post(f"{path}/use")["is_member"]
     late = second.refused("POST", f"{path}/use")
     assert late == second.refused("POST", "/v1/invites/nonsense/use")
