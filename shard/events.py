@@ -21,18 +21,28 @@ def append(
     channel_id: ChannelId | None = None,
     message_id: MessageId | None = None,
     payload: Mapping[str, Any] | None = None,
+    replaced: Mapping[str, Any] | None = None,
+    message: Message | None = None,
 ) -> None:
-    """Write one event; it is published after the commit, in the order of `seq`."""
-    encoded = None if payload is None else json.dumps(payload, ensure_ascii=False)
+    """Write one event; it is published after the commit, in the order of `seq`.
+
+    What the change `replaced` is kept in the log alone, as that field of the payload: whoever reads a channel need not
+    be told what was deleted from it. `message` is published alone, since its row has it.
+    """
+    kept = payload if replaced is None else {**(payload or {}), "replaced": replaced}
+    encoded = None if kept is None else json.dumps(kept, ensure_ascii=False)
     writer.run(_INSERT, (type_, channel_id, message_id, actor_id, encoded, now_ms))
-    writer.emitted.append(Event(writer.last_row_id(), type_, channel_id, actor_id, payload, None, now_ms))
+    writer.emitted.append(
+        Event(writer.last_row_id(), type_, channel_id, actor_id, payload, message, now_ms, message_id)
+    )
 
 
 def append_created(writer: Writer, message: Message, *, now_ms: int) -> None:
     """Write that a message was created: the log keeps its id, what is published carries the message."""
-    writer.run(_INSERT, ("message.created", message.channel_id, message.id, message.user_id, None, now_ms))
+    channel_id, user_id = message.channel_id, message.user_id
+    writer.run(_INSERT, ("message.created", channel_id, message.id, user_id, None, now_ms))
     writer.emitted.append(
-        Event(writer.last_row_id(), "message.created", message.channel_id, message.user_id, None, message, now_ms)
+        Event(writer.last_row_id(), "message.created", channel_id, user_id, None, message, now_ms, message.id)
     )
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ids import ChannelId, ThreadId, UserId
-from shard import access, channels, rooms, threads
-from shard.acts import joining, shaping, talking
+from shard import access, channels, members, rooms, threads
+from shard.acts import branching, shaping, talking
 from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
 from shard.errors import RejectedError
@@ -104,7 +104,8 @@ class _Places:
 
     def let_in(self, user_id: UserId) -> None:
         if user_id not in self._members:
-            joining.join(self._writer, user_id, now_ms=self._now_ms)
+            # Not by the act of joining: a history's people did not join today.
+            members.add(self._writer, user_id, now_ms=self._now_ms)
             self._members.add(user_id)
 
     def channel(self, record: Record) -> ChannelId:
@@ -120,9 +121,11 @@ class _Places:
         key = (channel_id, title)
         if key not in self._threads:
             channel = access.open_channel(self._writer, record.user_id, channel_id, 0, now_ms=self._now_ms)
-            found = threads.titled(self._writer, channel, title)
+            found = threads.titled(self._writer, channel, title, now_ms=self._now_ms)
             if found is None:
-                found = talking.open_thread(self._writer, record.user_id, channel_id, title, now_ms=record.sent_at)
+                found = branching.open_thread(
+                    self._writer, record.user_id, channel_id, title, now_ms=record.sent_at, is_announced=False
+                )
                 self.threads_new += 1
             self._threads[key] = found.id
         return self._threads[key]

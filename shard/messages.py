@@ -1,30 +1,30 @@
-"""Messages: stored once, in order, found again by pages.
+"""Messages: stored once, in order; changed and removed so that the log keeps what was.
 
 Ids are positions. A live message gets the writer's next id; a message imported with its original time gets the first
 free id of that time, so a page is ordered by time wherever a message came from.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import apsw
 import orjson
 
 import ids
-from ids import ChannelId, MessageId, ThreadId, UserId
-from shard import words
+from ids import AttachmentId, ChannelId, MessageId, ThreadId, UserId
+from shard import events, mentions, tallies, words
 from shard.access import Channel
 from shard.connections import Reader, Writer
 from shard.errors import NotFoundError
-from shard.rows import HAS_ATTACHMENTS, HAS_MENTIONS, HAS_REACTIONS, Message, Stretch
+from shard.rows import HAS_ATTACHMENTS, HAS_MENTIONS, HAS_REACTIONS, Message
+from shard.tallies import Change
 
 CONTENT_LENGTH_MAX = 8_000
 """Characters of one message; the schema holds the same bound."""
 NONCE_LENGTH_MAX = 64
+ERASED_AT_ONCE_MAX = 1_000
+"""Messages of one person that one transaction erases: the room's other writers wait meanwhile."""
 
-_NAMES = (
-    "id, channel_id, thread_id, user_id, content, content_type, metadata, reply_to_id, nonce, edit_count, "
-    "is_pinned, created_at, edited_at, mentions, attachments, reactions"
-)
 # The empty text at the end makes text of what SQLite would pack as JSON inside of JSON.
 MESSAGE_COLUMNS = f"""
     id, channel_id, thread_id, user_id, content, content_type, metadata, reply_to_id, nonce, edit_count,
@@ -34,7 +34,8 @@ MESSAGE_COLUMNS = f"""
          FROM message_mentions o WHERE o.message_id = messages.id) END AS mentions,
     CASE WHEN extras & {HAS_ATTACHMENTS} THEN
         (SELECT json_group_array(json_array(
-             o.id, o.filename, o.size_bytes, o.mime_type, o.width, o.height, o.duration_ms) ORDER BY o.id) || ''
+             o.id, o.filename, o.size_bytes, o.mime_type, o.width, o.height, o.duration_ms)
+             ORDER BY o.position, o.id) || ''
          FROM message_attachments o WHERE o.message_id = messages.id) END AS attachments,
     CASE WHEN extras & {HAS_REACTIONS} THEN
         (SELECT json_group_array(json_array(o.emoji, o.count) ORDER BY o.created_at, o.emoji) || ''
@@ -50,53 +51,193 @@ class Draft(NamedTuple):
     nonce: str | None = None
     thread_id: ThreadId | None = None
     reply_to_id: MessageId | None = None
+    attachment_ids: tuple[AttachmentId, ...] = ()
+
+
+class Attached(NamedTuple):
+    """What the files of a message make of it: its content type, and they themselves, packed as a page has them."""
+
+    content_type: str = "text"
+    packed: str | None = None
+
+
+NO_FILES = Attached()
 
 
 def insert(
-    writer: Writer, channel: Channel, draft: Draft, *, now_ms: int, sent_at: int | None = None
+    writer: Writer,
+    channel: Channel,
+    draft: Draft,
+    *,
+    called: str | None = None,
+    attached: Attached = NO_FILES,
+    now_ms: int,
+    sent_at: int | None = None,
 ) -> Message | None:
-    """Store a message, counted and indexed before the commit; `sent_at` is the original time of an import.
+    """Store a message, counted and indexed before the commit; `sent_at` is the original time of an import, `called`
+    whom it mentions (`mentions.of`). The files in `attached` are to be given to it afterwards (`attachments.attach`).
 
     Returns None when this person has already sent this nonce: nothing is stored then.
     """
     message_id = MessageId(writer.ids.next(now_ms)) if sent_at is None else _free_id(writer, sent_at)
     created_at = now_ms if sent_at is None else sent_at
-    row = (message_id, channel.id, draft.thread_id, channel.user_id, draft.content, draft.reply_to_id, draft.nonce)
+    content, nonce, thread_id, reply_to_id, _ = draft
+    content_type, packed = attached
+    row = (message_id, channel.id, thread_id, channel.user_id, content, content_type, reply_to_id, nonce)
+    extras = (0 if called is None else HAS_MENTIONS) | (0 if packed is None else HAS_ATTACHMENTS)
     try:
-        writer.run(_INSERT, (*row, created_at, words.to_index(draft.content)))
+        writer.run(_INSERT, (*row, created_at, words.to_index(content), extras))
     except apsw.ConstraintError as error:
         if "messages.nonce" not in str(error):
             raise
         return None
-    sender_id = channel.user_id
-    content, nonce, thread_id, reply_to_id = draft
-    message = Message(
-        message_id, channel.id, thread_id, sender_id, content, "text", None, reply_to_id, nonce, 0, 0, created_at, None
-    )
-    writer.later(_finish, message)
+    if called is not None:
+        mentions.record(writer, message_id, called)
+    writer.later(tallies.settle, Change(message_id, created_at, channel.id, thread_id))
+    return Message(
+        message_id, channel.id, thread_id, channel.user_id, content, content_type, None, reply_to_id, nonce, 0, 0,
+        created_at, None, called, packed,
+    )  # fmt: skip
+
+
+def insert_system(
+    writer: Writer,
+    channel_id: ChannelId,
+    kind: str,
+    facts: Mapping[str, Any],
+    actor_id: UserId,
+    now_ms: int,
+    *,
+    thread_id: ThreadId | None = None,
+) -> Message:
+    """Store and log a message of the server: that `actor_id` did something of this `kind`, as `metadata` tells.
+
+    `facts` are on the wire as they stand, so ids are strings. Clients word it; its content is empty.
+    """
+    message_id = MessageId(writer.ids.next(now_ms))
+    metadata = orjson.dumps({"kind": kind, **facts}).decode()
+    row = (message_id, channel_id, thread_id, actor_id, "", "system", metadata)
+    writer.run(_INSERT_SYSTEM, (*row, now_ms))
+    writer.later(tallies.settle, Change(message_id, now_ms, channel_id, thread_id))
+    message = Message(*row, None, None, 0, 0, now_ms, None)
+    events.append_created(writer, message, now_ms=now_ms)
     return message
 
 
-def _finish(writer: Writer, messages: list[Message]) -> None:
-    """Count the messages of a transaction in their channels and threads, and make them findable.
+def edit(writer: Writer, message: Message, content: str, called: str | None, *, now_ms: int) -> Message:
+    """Give a message other words, and whom these call (`mentions.of`); the log keeps the words it had."""
+    if message.mentions is not None:
+        mentions.forget(writer, [message.id])
+    if called is not None:
+        mentions.record(writer, message.id, called)
+    extras = 0 if called is None else HAS_MENTIONS
+    writer.run(_EDIT, (content, words.to_index(content), now_ms, extras, message.id))
+    edited = message._replace(content=content, edit_count=message.edit_count + 1, edited_at=now_ms, mentions=called)
+    written_at = message.created_at if message.edited_at is None else message.edited_at
+    replaced = {"content": message.content, "written_at": written_at, "mentions": _called(message)}
+    events.append(
+        writer, "message.edited", actor_id=message.user_id, channel_id=message.channel_id, message_id=message.id,
+        replaced=replaced, message=edited, now_ms=now_ms,
+    )  # fmt: skip
+    return edited
 
-    Once for all of them: FTS5 writes out its index at every savepoint, and a busy channel's row changes once.
+
+class Version(NamedTuple):
+    """What a message said from `written_at` on (milliseconds UTC)."""
+
+    content: str
+    written_at: int
+
+
+def versions(reader: Reader, message: Message, *, after: int, limit: int) -> list[tuple[int, Version]]:
+    """Return what a message said before it was edited, oldest first, each with the number of the edit that replaced it;
+    `after` is the number to go on from."""
+    rows = reader.all(
+        "SELECT seq, payload ->> '$.replaced.content', payload ->> '$.replaced.written_at' FROM events "
+        "WHERE message_id = ? AND type <> 'message.created' AND type = 'message.edited' AND seq > ? "
+        "ORDER BY seq LIMIT ?",
+        (message.id, after, limit),
+    )
+    return [(row[0], Version(row[1], row[2])) for row in rows]
+
+
+def erase(writer: Writer, found: Sequence[Message], *, actor_id: UserId, now_ms: int) -> None:
+    """Take messages out of the room with all that hangs on them. Their rows stay, empty, for their nonces and for the
+    replies to them; the log keeps what they were, one event each.
+
+    Files go too: their rows at once, their bytes soon (`attachments.freed`).
     """
-    channels: dict[ChannelId, list[Message]] = {}
-    threads: dict[ThreadId, list[Message]] = {}
-    for message in messages:
-        channels.setdefault(message.channel_id, []).append(message)
-        if message.thread_id is not None:
-            threads.setdefault(message.thread_id, []).append(message)
-    for channel_id, new in channels.items():
-        writer.run(_COUNT_IN_CHANNEL, (len(new), max(one.id for one in new), channel_id))
-    for thread_id, new in threads.items():
-        newest = (max(one.id for one in new), max(one.created_at for one in new))
-        writer.run(_COUNT_IN_THREAD, (len(new), *newest, thread_id))
-    if len(messages) == 1:
-        writer.run(INDEX_ONE, (messages[0].id,))
-    else:
-        writer.run(INDEX, (orjson.dumps([message.id for message in messages]).decode(),))
+    packed = (orjson.dumps([message.id for message in found]).decode(),)
+    writer.run(_ERASE, packed)
+    if any(message.mentions for message in found):
+        mentions.forget(writer, [message.id for message in found])
+    if any(message.reactions for message in found):
+        writer.run("DELETE FROM reactions WHERE message_id IN (SELECT value FROM json_each(?))", packed)
+        writer.run("DELETE FROM reaction_counts WHERE message_id IN (SELECT value FROM json_each(?))", packed)
+    if any(message.attachments for message in found):
+        writer.run("DELETE FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))", packed)
+    for message in found:
+        writer.later(
+            tallies.settle, Change(message.id, message.created_at, message.channel_id, message.thread_id, by=-1)
+        )
+        events.append(
+            writer, "message.deleted", actor_id=actor_id, channel_id=message.channel_id, message_id=message.id,
+            payload={"thread_id": None if message.thread_id is None else str(message.thread_id)},
+            replaced=_whole(message), now_ms=now_ms,
+        )  # fmt: skip
+
+
+def erase_recent(writer: Writer, user_id: UserId, *, since_ms: int, actor_id: UserId, now_ms: int) -> int:
+    """Erase what a person wrote since a time, in all channels, newest first, and return how many messages that were.
+
+    At most ERASED_AT_ONCE_MAX: when it is as many, there may be more, for another transaction.
+    """
+    rows = writer.all(_OF_USER_SINCE, (user_id, ids.at(since_ms), ERASED_AT_ONCE_MAX))
+    found = [Message._make(row) for row in rows]
+    if found:
+        erase(writer, found, actor_id=actor_id, now_ms=now_ms)
+    return len(found)
+
+
+def move(
+    writer: Writer, found: Sequence[Message], thread_id: ThreadId | None, *, actor_id: UserId, now_ms: int
+) -> None:
+    """Put messages of one channel into one of its threads, or with None into none."""
+    writer.run(
+        "UPDATE messages SET thread_id = ? WHERE id IN (SELECT value FROM json_each(?))",
+        (thread_id, orjson.dumps([message.id for message in found]).decode()),
+    )
+    for message in found:
+        for place, by in ((message.thread_id, -1), (thread_id, 1)):
+            if place is not None:
+                writer.later(tallies.settle, Change(message.id, message.created_at, None, place, by=by))
+        between = {"from": message.thread_id, "to": thread_id}
+        events.append(
+            writer, "message.moved", actor_id=actor_id, channel_id=message.channel_id, message_id=message.id,
+            payload={way: None if place is None else str(place) for way, place in between.items()}, now_ms=now_ms,
+        )  # fmt: skip
+
+
+def _whole(message: Message) -> dict[str, Any]:
+    """Return all that a message was, as the log keeps it: ids as strings, without what it did not have."""
+    attachments = [] if message.attachments is None else orjson.loads(message.attachments)
+    whole: dict[str, Any] = {
+        "user_id": str(message.user_id),
+        "content": message.content,
+        "content_type": message.content_type,
+        "metadata": None if message.metadata is None else orjson.loads(message.metadata),
+        "reply_to_id": None if message.reply_to_id is None else str(message.reply_to_id),
+        "edited_at": message.edited_at,
+        "is_pinned": bool(message.is_pinned),
+        "mentions": _called(message),
+        "attachments": [[str(number), *rest] for number, *rest in attachments],
+        "reactions": None if message.reactions is None else orjson.loads(message.reactions),
+    }
+    return {name: value for name, value in whole.items() if value or name == "content"}
+
+
+def _called(message: Message) -> list[list[str]]:
+    return [] if message.mentions is None else [[kind, str(target)] for kind, target in orjson.loads(message.mentions)]
 
 
 def _free_id(writer: Writer, sent_at: int) -> MessageId:
@@ -114,6 +255,12 @@ def sent_with(reader: Reader, user_id: UserId, nonce: str) -> Message | None:
     return _one(reader, _BY_NONCE, (user_id, nonce))
 
 
+def last_sent_at(reader: Reader, channel: Channel, *, since: int) -> int | None:
+    """Return when the channel's opener last wrote in it (milliseconds UTC), deleted since or not, from an id on."""
+    row = reader.one(_LAST_SENT, (channel.user_id, since, channel.id))
+    return None if row is None else row[0]
+
+
 def one(reader: Reader, channel: Channel, message_id: MessageId) -> Message:
     """Return a message of this channel; raises NotFoundError for any other id."""
     message = _one(reader, _BY_ID, (message_id, channel.id))
@@ -122,40 +269,10 @@ def one(reader: Reader, channel: Channel, message_id: MessageId) -> Message:
     return message
 
 
-def newest(reader: Reader, channel: Channel, thread_id: ThreadId | None, *, limit: int) -> Stretch:
-    """Return the newest messages of a channel or of one thread."""
-    return before(reader, channel, thread_id, MessageId(ids.ID_MAX), limit=limit)
-
-
-def before(
-    reader: Reader, channel: Channel, thread_id: ThreadId | None, message_id: MessageId, *, limit: int
-) -> Stretch:
-    """Return the messages just older than an id (which need not exist)."""
-    if thread_id is None:
-        return _stretch(reader, _CHANNEL_BEFORE, (channel.id, message_id, limit))
-    return _stretch(reader, _THREAD_BEFORE, (thread_id, channel.id, message_id, limit))
-
-
-def after(
-    reader: Reader, channel: Channel, thread_id: ThreadId | None, message_id: MessageId, *, limit: int
-) -> Stretch:
-    """Return the messages just newer than an id (which need not exist)."""
-    if thread_id is None:
-        return _stretch(reader, _CHANNEL_AFTER, (channel.id, message_id, limit))
-    return _stretch(reader, _THREAD_AFTER, (thread_id, channel.id, message_id, limit))
-
-
-def around(
-    reader: Reader, channel: Channel, thread_id: ThreadId | None, message_id: MessageId, *, limit: int
-) -> Stretch:
-    """Return the messages at and next to an id: half of them not newer, the rest newer."""
-    older = before(reader, channel, thread_id, following(message_id), limit=limit - limit // 2)
-    return after(reader, channel, thread_id, message_id, limit=limit - older.length).joined(older)
-
-
-def following(message_id: MessageId) -> MessageId:
-    """Return the position just after an id, within what SQLite can compare."""
-    return MessageId(min(message_id + 1, ids.ID_MAX))
+def some(reader: Reader, channel: Channel, message_ids: Sequence[MessageId]) -> list[Message]:
+    """Return those messages of this channel that have one of these ids, oldest first; the caller bounds how many."""
+    rows = reader.all(_BY_IDS, (orjson.dumps(message_ids).decode(), channel.id))
+    return [Message._make(row) for row in rows]
 
 
 def _one(reader: Reader, sql: str, parameters: tuple[object, ...]) -> Message | None:
@@ -163,50 +280,29 @@ def _one(reader: Reader, sql: str, parameters: tuple[object, ...]) -> Message | 
     return None if row is None else Message._make(row)
 
 
-def _stretch(reader: Reader, sql: str, parameters: tuple[object, ...]) -> Stretch:
-    row = reader.one(sql, parameters)
-    assert row is not None
-    return Stretch._make(row)
-
-
-def _packed(select: str) -> str:
-    """Return a statement that gives a whole stretch in one row, newest first.
-
-    apsw lets go of the interpreter's lock for every row, and a thread that wants it back waits behind the event loop;
-    and what stays packed until somebody needs it need not be unpacked for a page that is rendered already.
-    """
-    return (
-        f"SELECT json_group_array(json_array({_NAMES})), max(id), min(id), count(*) "  # noqa: S608
-        f"FROM (SELECT * FROM ({select}) ORDER BY id DESC)"
-    )
-
-
 _INSERT = (
-    "INSERT INTO messages (id, channel_id, thread_id, user_id, content, reply_to_id, nonce, created_at, search_text) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO messages "
+    "(id, channel_id, thread_id, user_id, content, content_type, reply_to_id, nonce, created_at, search_text, extras) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_COUNT_IN_CHANNEL = (
-    "UPDATE channels SET message_count = message_count + ?, last_message_id = max(coalesce(last_message_id, 0), ?) "
-    "WHERE id = ?"
+_INSERT_SYSTEM = (
+    "INSERT INTO messages (id, channel_id, thread_id, user_id, content, content_type, metadata, created_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_COUNT_IN_THREAD = (
-    "UPDATE threads SET message_count = message_count + ?, last_message_id = max(coalesce(last_message_id, 0), ?), "
-    "last_message_at = max(last_message_at, ?) WHERE id = ?"
+_EDIT = (
+    "UPDATE messages SET content = ?, search_text = ?, edit_count = edit_count + 1, edited_at = ?, "  # noqa: S608
+    f"extras = extras & ~{HAS_MENTIONS} | ? WHERE id = ?"
 )
-INDEX_ONE = (
-    "INSERT INTO messages_fts (rowid, words) SELECT id, coalesce(search_text, content) FROM messages "
-    "WHERE id = ? AND is_deleted = 0 AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize d WHERE d.id = messages.id)"
-)
-INDEX = (
-    "INSERT INTO messages_fts (rowid, words) SELECT id, coalesce(search_text, content) FROM messages "
-    "WHERE id IN (SELECT value FROM json_each(?)) AND is_deleted = 0 "
-    "AND NOT EXISTS (SELECT 1 FROM messages_fts_docsize d WHERE d.id = messages.id)"
+_ERASE = (
+    "UPDATE messages SET content = '', search_text = NULL, metadata = NULL, extras = 0, is_pinned = 0, is_deleted = 1 "
+    "WHERE id IN (SELECT value FROM json_each(?))"
 )
 _SELECT = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE is_deleted = 0 AND "  # noqa: S608
 _BY_NONCE = _SELECT + "user_id = ? AND nonce = ?"
 _BY_ID = _SELECT + "id = ? AND channel_id = ?"
-_CHANNEL_BEFORE = _packed(_SELECT + "channel_id = ? AND id < ? ORDER BY id DESC LIMIT ?")
-_CHANNEL_AFTER = _packed(_SELECT + "channel_id = ? AND id > ? ORDER BY id LIMIT ?")
-# The unary plus keeps the planner on the thread's own index.
-_THREAD_BEFORE = _packed(_SELECT + "thread_id = ? AND +channel_id = ? AND id < ? ORDER BY id DESC LIMIT ?")
-_THREAD_AFTER = _packed(_SELECT + "thread_id = ? AND +channel_id = ? AND id > ? ORDER BY id LIMIT ?")
+_BY_IDS = _SELECT + "id IN (SELECT value FROM json_each(?)) AND channel_id = ? ORDER BY id"  # noqa: S608
+_OF_USER_SINCE = _SELECT + "user_id = ? AND id >= ? ORDER BY id DESC LIMIT ?"
+_LAST_SENT = (
+    "SELECT created_at FROM messages WHERE user_id = ? AND id >= ? AND +channel_id = ? AND content_type <> 'system' "
+    "ORDER BY id DESC LIMIT 1"
+)

@@ -43,19 +43,27 @@ class Message(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Messages next to each other, newest first, still packed as the JSON array of their rows' values."""
+    """Messages next to each other, newest first, still packed as the JSON array of their rows' values.
+
+    `replies` has the ids that they reply to, joined by commas; None where none of them is a reply. `has_reactions`
+    tells whether anybody reacted to any.
+    """
 
     packed: str
     newest_id: MessageId | None
     oldest_id: MessageId | None
     length: int
+    replies: str | None
+    has_reactions: int | None
 
     def joined(self, older: "Stretch") -> "Stretch":
         """Return this stretch with the one that lies before it in time."""
         if not self.length or not older.length:
             return self if self.length else older
         packed = f"{self.packed[:-1]},{older.packed[1:]}"
-        return Stretch(packed, self.newest_id, older.oldest_id, self.length + older.length)
+        replies = ",".join(filter(None, (self.replies, older.replies))) or None
+        has_reactions = self.has_reactions or older.has_reactions
+        return Stretch(packed, self.newest_id, older.oldest_id, self.length + older.length, replies, has_reactions)
 
 
 def unpacked(packed: str) -> list[Message]:
@@ -64,7 +72,8 @@ def unpacked(packed: str) -> list[Message]:
 
 
 class Event(NamedTuple):
-    """One row of the log, with the message it created, if any (the log itself keeps only its id)."""
+    """One row of the log as it is published: with the message that it created or edited, if any (the log itself keeps
+    only its id), and without what it replaced."""
 
     seq: int
     type: str
@@ -73,3 +82,4 @@ class Event(NamedTuple):
     payload: Mapping[str, Any] | None
     message: Message | None
     created_at: int
+    message_id: MessageId | None = None

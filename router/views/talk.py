@@ -1,10 +1,10 @@
-"""Messages and threads.
+"""Messages.
 
 Rendered messages are remembered by their value, so everyone who reads a channel's newest page shares one rendering,
 and no change can leave a stale one behind.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, cast
 import orjson
 from typing_extensions import TypedDict
 
-from ids import RoomId, UserId
+from ids import ChannelId, MessageId, RoomId, UserId
 from router.views.people import UserView
 from router.views.values import encode, moment, moment_or_none, text_or_none
+from shard.messages import Version
 from shard.rows import Message, unpacked
-from shard.threads import Thread
 
 RENDERED_MAX = 8_192
 """Rendered messages kept: about 160 pages, a few megabytes. A page with one new message renders that one alone."""
@@ -34,7 +34,8 @@ class MentionsView(TypedDict):
 
 
 class AttachmentView(TypedDict):
-    """A file of a message; sizes in bytes, pixels and milliseconds."""
+    """A file of a message; sizes in bytes, pixels and milliseconds. `url` is where those who may read the message read
+    it."""
 
     id: str
     filename: str
@@ -43,6 +44,7 @@ class AttachmentView(TypedDict):
     width: int | None
     height: int | None
     duration_ms: int | None
+    url: str
 
 
 class ReactionView(TypedDict):
@@ -75,46 +77,45 @@ class MessageView(TypedDict):
 
 
 class MessagePageView(TypedDict):
-    """A stretch of history, newest first, with everyone who wrote in it.
+    """A stretch of history, newest first, with everyone who wrote in it or is called by it.
 
-    Older messages come with `before` the last id, newer ones with `after` the first.
+    Older messages come with `before` the last id, newer ones with `after` the first. `replied_to` has the messages that
+    it replies to and that are not in it; what is in neither was deleted. `my_reactions` has the caller's own reactions
+    by message.
     """
 
     messages: list[MessageView]
+    replied_to: list[MessageView]
+    my_reactions: dict[str, list[str]]
     users: list[UserView]
     has_older: bool
     has_newer: bool
 
 
-class SearchView(TypedDict):
-    """Found messages, newest first; `next_before` is what `before` must be to go on, null at the end."""
+class VersionView(TypedDict):
+    """What a message said from `written_at` on, until the next version."""
 
-    messages: list[MessageView]
-    users: list[UserView]
-    next_before: str | None
-
-
-class ThreadView(TypedDict):
-    """A thread."""
-
-    id: str
-    room_id: str
-    channel_id: str
-    title: str
-    created_by: str
-    message_count: int
-    last_message_id: str | None
-    last_message_at: datetime
-    is_locked: bool
-    is_archived: bool
-    created_at: datetime
+    content: str
+    written_at: datetime
 
 
-class ThreadPageView(TypedDict):
-    """Threads, last active first; `next_cursor` is null on the last page."""
+class VersionPageView(TypedDict):
+    """What a message said, oldest first and at last what it says; `next_cursor` is null on the last page."""
 
-    threads: list[ThreadView]
+    versions: list[VersionView]
     next_cursor: str | None
+
+
+class AffectedView(TypedDict):
+    """Which messages an act changed, oldest first."""
+
+    ids: list[str]
+
+
+class SystemChannelView(TypedDict):
+    """Where the server tells who joined."""
+
+    channel_id: str | None
 
 
 def message(room_id: RoomId, row: Message) -> MessageView:
@@ -135,7 +136,11 @@ def message(room_id: RoomId, row: Message) -> MessageView:
         "created_at": moment(row.created_at),
         "edited_at": moment_or_none(row.edited_at),
         "mentions": _mentions(row.mentions),
-        "attachments": [] if row.attachments is None else [_attachment(*one) for one in orjson.loads(row.attachments)],
+        "attachments": (
+            []
+            if row.attachments is None
+            else [attachment(room_id, row.channel_id, *one) for one in orjson.loads(row.attachments)]
+        ),
         "reactions": (
             [] if row.reactions is None else [{"emoji": one[0], "count": one[1]} for one in orjson.loads(row.reactions)]
         ),
@@ -151,7 +156,9 @@ def _mentions(packed: str | None) -> MentionsView:
     }
 
 
-def _attachment(
+def attachment(
+    room_id: RoomId,
+    channel_id: ChannelId,
     attachment_id: int,
     filename: str,
     size_bytes: int,
@@ -160,6 +167,7 @@ def _attachment(
     height: int | None,
     duration_ms: int | None,
 ) -> AttachmentView:
+    """Render a file, or an upload that will be one."""
     return {
         "id": str(attachment_id),
         "filename": filename,
@@ -168,6 +176,7 @@ def _attachment(
         "width": width,
         "height": height,
         "duration_ms": duration_ms,
+        "url": f"/v1/rooms/{room_id}/channels/{channel_id}/attachments/{attachment_id}/content",
     }
 
 
@@ -177,7 +186,7 @@ def _rendered(room_id: RoomId, row: Message) -> orjson.Fragment:
 
 
 class RenderedPage(NamedTuple):
-    """A page's messages as JSON that is encoded already, and who wrote them."""
+    """A page's messages as JSON that is encoded already, and who wrote them or is called by them."""
 
     messages: list[MessageView]
     user_ids: frozenset[UserId]
@@ -188,26 +197,27 @@ def page(room_id: RoomId, packed: str) -> RenderedPage:
     """Render a packed stretch: everybody who reads the same page shares one rendering of it."""
     rows = unpacked(packed)
     fragment = orjson.Fragment(encode(messages(room_id, rows)))
-    return RenderedPage(cast(list[MessageView], fragment), frozenset(row.user_id for row in rows))
+    return RenderedPage(cast(list[MessageView], fragment), frozenset(people_in(rows)))
+
+
+def people_in(rows: Iterable[Message]) -> Iterator[UserId]:
+    """Yield who wrote messages or is called by them."""
+    for row in rows:
+        yield row.user_id
+        if row.mentions is not None:
+            yield from (UserId(target) for kind, target in orjson.loads(row.mentions) if kind == "user")
+
+
+def version(row: Version) -> VersionView:
+    """Render what a message said."""
+    return {"content": row.content, "written_at": moment(row.written_at)}
+
+
+def affected(message_ids: Iterable[MessageId]) -> AffectedView:
+    """Render which messages an act changed."""
+    return {"ids": [str(message_id) for message_id in message_ids]}
 
 
 def messages(room_id: RoomId, rows: Iterable[Message]) -> list[MessageView]:
     """Render messages as JSON that is encoded already; to the encoder and to readers they are MessageViews."""
     return cast(list[MessageView], [_rendered(room_id, row) for row in rows])
-
-
-def thread(room_id: RoomId, row: Thread) -> ThreadView:
-    """Render a thread."""
-    return {
-        "id": str(row.id),
-        "room_id": str(room_id),
-        "channel_id": str(row.channel_id),
-        "title": row.title,
-        "created_by": str(row.created_by),
-        "message_count": row.message_count,
-        "last_message_id": text_or_none(row.last_message_id),
-        "last_message_at": moment(row.last_message_at),
-        "is_locked": bool(row.is_locked),
-        "is_archived": bool(row.is_archived),
-        "created_at": moment(row.created_at),
-    }

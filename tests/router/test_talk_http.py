@@ -1,4 +1,4 @@
-"""Talking over HTTP: sending, paging, threads, search."""
+"""Talking over HTTP: sending, paging, threads."""
 
 import pytest
 
@@ -120,45 +120,3 @@ def test_some_channels_are_not_for_everyone_to_write(owner: Client, other: Clien
     path = f"{room.path}/channels/{room.channels[channel]}/messages"
     assert other.refused("POST", path, {"content": "hi"}).status == (409 if channel == "voice" else 403)
     assert owner.ask("POST", path, {"content": "hi"}).status_code == (409 if channel == "voice" else 201)
-
-
-def test_search_finds_words_phrases_and_beginnings(owner: Client) -> None:
-    """All words must occur, phrases in order, beginnings by their star, and what is unwanted must not."""
-    room = owner.found()
-    texts = ("the quick brown fox", "a brown quick dog", "日本語の文章", "Café crème")
-    ids = {text: owner.say(room, text)["id"] for text in texts}
-
-    def found(query: str, **params: str) -> list[str]:
-        page = owner.get(f"{room.path}/search", q=query, **params)
-        return [message["content"] for message in page["messages"]]
-
-    assert found("quick brown") == [texts[1], texts[0]]
-    assert found('"quick brown"') == [texts[0]]
-    assert found("quick -fox") == [texts[1]]
-    assert found("qui*") == [texts[1], texts[0]]
-    assert found("本語") == [texts[2]]
-    assert found("cafe CREME") == [texts[3]]
-    assert found("quick", before=ids[texts[1]]) == [texts[0]]
-    assert found("quick", channel_id=room.channels["announcements"]) == []
-    assert found("absent") == []
-    page = owner.get(f"{room.path}/search", q="quick", limit=1)
-    assert page["next_before"] == ids[texts[1]]
-    assert owner.get(f"{room.path}/search", q="quick", limit=1, before=page["next_before"])["next_before"] is None
-
-
-@pytest.mark.parametrize(
-    "query",
-    ['quick AND NOT fox', 'quick OR', 'NEAR(quick fox, 2)', 'content:quick', '^quick', '{content}: quick',
-     'quick + fox', '"quick', 'quick"', "it's", '(quick', 'quick*fox*', 'rank:1', "quick\\", 'a' * 500, "quick\n", "%",
-     "quick;--"],
-)  # fmt: skip
-def test_nothing_typed_into_search_is_syntax(owner: Client, room: Room, query: str) -> None:
-    """Search texts that FTS5 would read as syntax are words, or refused for having none."""
-    response = owner.ask("GET", f"{room.path}/search", params={"q": query})
-    assert response.status_code == (422 if query == "%" else 200)
-
-
-@pytest.mark.parametrize("query", ["-", "-quick", '""', "*", " ", "a b c d e f g h i j k l m n o p q"])
-def test_a_search_for_nothing_or_too_much_is_refused(owner: Client, room: Room, query: str) -> None:
-    """A search needs a word, and has at most sixteen."""
-    assert owner.refused("GET", f"{room.path}/search", params={"q": query}).type == "bad-search"

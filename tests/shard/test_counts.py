@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ids import ChannelId
-from shard.acts import talking
+from shard.acts import branching, talking
 from shard.connections import Writer
 from shard.messages import Draft
 from tests.shard import stage
@@ -25,7 +25,13 @@ async def test_a_transaction_counts_what_it_kept(tmp_path: Path, spoiled: int) -
     async with stage.opened(tmp_path) as it:
         room = await it.found()
         thread = await it.pool.write(
-            room.id, talking.open_thread, stage.ANNA, room.general, "topic", now_ms=stage.NOW_MS
+            room.id,
+            branching.open_thread,
+            stage.ANNA,
+            room.general,
+            "topic",
+            now_ms=stage.NOW_MS,
+            is_announced=False,
         )
         async with Gate().held(it, room):
             kept = [
@@ -54,7 +60,7 @@ async def test_times_of_an_import_move_nothing_back(tmp_path: Path) -> None:
     """A message with an older time counts in its thread without making it look older."""
     async with stage.opened(tmp_path) as it:
         room = await it.found()
-        thread = await it.pool.write(room.id, talking.open_thread, stage.ANNA, room.general, "t", now_ms=stage.NOW_MS)
+        thread = await it.pool.write(room.id, branching.open_thread, stage.ANNA, room.general, "t", now_ms=stage.NOW_MS)
         live = await it.send(room, "live", thread_id=thread.id)
         await it.send(room, "old", thread_id=thread.id, sent_at=stage.NOW_MS - 86_400_000)
         rows = await it.rows(room, "SELECT message_count, last_message_id, last_message_at FROM threads")

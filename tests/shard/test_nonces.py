@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from ids import MessageId
-from shard.errors import ConflictError, NotFoundError
+from shard.acts import amending
+from shard.connections import Writer
+from shard.errors import ConflictError, ForbiddenError, NotFoundError, RejectedError
 from tests.shard import stage
 
 
@@ -68,3 +70,41 @@ async def test_messages_without_a_nonce_are_all_stored(tmp_path: Path) -> None:
         room = await it.found()
         await asyncio.gather(*(it.send(room, "hello") for _ in range(10)))
         assert await it.texts(room) == ["hello"] * 10
+
+
+async def test_a_retry_is_answered_where_nothing_more_is_taken(tmp_path: Path) -> None:
+    """A nonce whose message is stored is answered in an archived channel and in a time-out, where a new one is refused;
+    whoever no longer sees the channel is refused both."""
+    async with stage.opened(tmp_path) as it:
+        room = await it.found()
+        first = await it.send(room, "once", nonce="same")
+
+        async def change(sql: str) -> None:
+            await it.pool.write(room.id, Writer.run, sql)
+
+        async def refused(nonce: str) -> type[Exception]:
+            with pytest.raises(RejectedError) as caught:
+                await it.send(room, "once", nonce=nonce)
+            return caught.type
+
+        await change("UPDATE channels SET is_archived = 1")
+        assert await it.send(room, "once", nonce="same") == (first.message, False)
+        assert await refused("new") is ConflictError
+        await change(f"UPDATE members SET timed_out_until = {stage.NOW_MS + 1}")
+        assert await it.send(room, "once", nonce="same") == (first.message, False)
+        assert await refused("new") is ForbiddenError
+        await change("UPDATE channels SET is_private = 1")
+        assert await refused("same") is await refused("new") is NotFoundError
+
+
+async def test_a_nonce_does_not_bring_back_what_was_deleted(tmp_path: Path) -> None:
+    """A retry after the message was deleted is refused, and stores nothing."""
+    async with stage.opened(tmp_path) as it:
+        room = await it.found()
+        first = await it.send(room, "once", nonce="same")
+        await it.pool.write(
+            room.id, amending.delete_message, stage.ANNA, room.general, first.message.id, now_ms=stage.NOW_MS
+        )
+        with pytest.raises(ConflictError, match="deleted"):
+            await it.send(room, "once", nonce="same")
+        assert await it.texts(room) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import ids
 from ids import MessageId, ThreadId
-from shard.acts import paging, talking
+from shard.acts import branching, paging, talking
 from shard.acts.paging import Page, Span
 from shard.connections import Writer
 from shard.messages import Draft
@@ -63,7 +63,7 @@ said = st.builds(
 def say_all(shard: Shard, history: list[Said]) -> tuple[ThreadId, list[Message], list[Message]]:
     """Send a history and return its thread, the messages of `general` and those of the thread, by id."""
     threads = [
-        talking.open_thread(shard.writer, stage.ANNA, shard.room.general, title, now_ms=NOW).id
+        branching.open_thread(shard.writer, stage.ANNA, shard.room.general, title, now_ms=NOW, is_announced=False).id
         for title in ("this topic", "another")
     ]
     now_ms, channel, in_thread = NOW, [], []

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ids import MessageId, ThreadId, UserId
-from shard import search
-from shard.acts import searching, talking
+from shard import queries
+from shard.acts import branching, searching, talking
 from shard.acts.paging import Span
 from shard.errors import ConflictError
 from tests.shard import stage
@@ -96,7 +96,13 @@ class RoomMachine(RuleBasedStateMachine):
             title = str(len(known))
             channel_id = self.room.channels[channel]
             opening = self.it.pool.write(
-                self.room.id, talking.open_thread, stage.ANNA, channel_id, title, now_ms=self.it.now_ms
+                self.room.id,
+                branching.open_thread,
+                stage.ANNA,
+                channel_id,
+                title,
+                now_ms=self.it.now_ms,
+                is_announced=False,
             )
 
             async def opened() -> ThreadId:
@@ -138,15 +144,14 @@ class RoomMachine(RuleBasedStateMachine):
             self.room.id,
             searching.search_messages,
             stage.BEN,
-            search.parse(word),
-            channel_id=None,
-            before=None,
+            queries.parse(word),
             limit=10_000,
+            seconds=5,
             now_ms=self.it.now_ms,
         )
 
         async def ask() -> list[MessageId]:
-            return [message.id for message in await asking]
+            return [message.id for message in (await asking).messages]
 
         plain = word.rstrip("*").replace("cafe", "café")
         everything = sorted(message for channel in self.said.values() for message in channel)
