@@ -1,0 +1,51 @@
+"""Messages gathered from all channels that a member may read: those that call them, and every one there is.
+
+Each channel, and each thing that calls, gives the next few of its own, and the first of all these are the page: so
+nothing is read that is not the member's to see, not even to skip it.
+"""
+
+import orjson
+
+import ids
+from ids import ChannelId, MessageId, UserId
+from shard.connections import Reader
+from shard.messages import MESSAGE_COLUMNS
+from shard.read_markers import CALLS
+from shard.rows import Message
+
+
+def calling(
+    reader: Reader, user_id: UserId, channels: list[ChannelId], *, before: MessageId | None, limit: int
+) -> list[Message]:
+    """Return what others said in these channels that calls a member, one of their roles or everyone, newest first;
+    nothing of before they joined."""
+    place = MessageId(ids.ID_MAX) if before is None else before
+    rows = reader.all(_CALLING, (user_id, orjson.dumps(channels).decode(), place, limit))
+    return [Message._make(row) for row in rows]
+
+
+def every(reader: Reader, channels: list[ChannelId], *, after: MessageId, limit: int) -> list[Message]:
+    """Return the messages of these channels behind an id, oldest first."""
+    rows = reader.all(_EVERY, (orjson.dumps(channels).decode(), after, limit))
+    return [Message._make(row) for row in rows]
+
+
+_CALLING = f"""
+    SELECT {MESSAGE_COLUMNS} FROM messages WHERE id IN (
+        SELECT p.value FROM ({CALLS}) t CROSS JOIN json_each((
+            SELECT json_group_array(message_id) FROM (
+                SELECT o.message_id FROM message_mentions o CROSS JOIN messages m ON m.id = o.message_id
+                WHERE o.target_type = t.type AND o.target_id = t.id AND o.message_id < ?3
+                  AND m.channel_id IN (SELECT value FROM json_each(?2)) AND m.user_id <> ?1
+                  AND m.created_at >= (SELECT joined_at FROM members WHERE user_id = ?1)
+                ORDER BY o.message_id DESC LIMIT ?4))) p)
+    ORDER BY id DESC LIMIT ?4
+"""  # noqa: S608
+_EVERY = f"""
+    SELECT {MESSAGE_COLUMNS} FROM messages WHERE id IN (
+        SELECT p.value FROM json_each(?1) c CROSS JOIN json_each((
+            SELECT json_group_array(id) FROM (
+                SELECT id FROM messages WHERE channel_id = c.value AND id > ?2 AND is_deleted = 0
+                ORDER BY id LIMIT ?3))) p)
+    ORDER BY id LIMIT ?3
+"""  # noqa: S608
