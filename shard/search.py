@@ -1,84 +1,208 @@
-"""Finds messages by their words.
+"""Finds messages by their words and by what they are, newest first, in the time that there is.
 
-A search text is parsed here into terms and rebuilt as quoted FTS5 strings, so nothing a person types is ever FTS5
-syntax. Bounds: TERMS_MAX terms, TEXT_LENGTH_MAX characters, and the deadline of the read.
+An index proposes candidates, a chunk of them at a time; a sieve says which of these the member may find, and the terms
+decide by looking at each. So every chunk costs little, whatever is hidden or filtered out, and a search that runs out
+of time knows how far it came. A search is the one act that looks at a clock: it decides how much is answered, not what.
 """
 
-import re
+import time
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-import ids
-from ids import ChannelId, MessageId
-from shard import permissions, words
-from shard.access import Sight
+import apsw
+import orjson
+
+from ids import MessageId
 from shard.connections import Reader
-from shard.errors import BadSearchError
-from shard.messages import MESSAGE_COLUMNS
-from shard.rows import Message
+from shard.filters import EVERYTHING, Sieve, Source
+from shard.queries import Query
+from shard.terms import Pattern, Place, Term, Text, merged
 
-TERMS_MAX = 16
-TEXT_LENGTH_MAX = 500
+CHUNK_MAX: Final = 1_000
+"""Candidates of a chunk: 3 to 10 ms, and at most 8 million characters in memory."""
+FEW: Final = 5_000
+"""A filter that leaves no more messages than these is searched by looking at all of them, within 50 ms."""
+SAMPLE: Final = 200
+"""Messages that tell how common the beginning of a word is."""
+COMMON: Final = 20
+"""A beginning that more than one in 20 messages has is common: FTS5 would collect all its places before the first."""
+_GROWTH: Final = 4
 
-_TERM = re.compile(r'(-?)(?:"([^"]*)"?|([^\s"]+))')
+
+class Hit(NamedTuple):
+    """A found message: where in its content the terms are, how often each, and how many words it has."""
+
+    id: MessageId
+    content: str
+    places: list[Place]
+    counts: list[int]
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
-class SearchQuery:
-    """A search text in FTS5's terms."""
+class Findings:
+    """Hits, newest first. The search goes on below the id `next_before`, None at its end; `is_cut` when it ran out of
+    time before it had as many as were asked for."""
 
-    match: str
+    hits: list[Hit]
+    next_before: int | None
+    is_cut: bool
 
 
-def parse(text: str) -> SearchQuery:
-    """Read a search text: words (all must occur), "exact phrases", beginnings* and -not.
+class Look:
+    """Decides by the words of a message."""
 
-    Raises BadSearchError when nothing positive is left to search for, or when a bound is passed.
+    def __init__(self, reader: Reader, query: Query) -> None:
+        self._reader = reader
+        self.wanted = [Pattern(reader, term) for term in query.wanted]
+        self.unwanted = [Pattern(reader, term) for term in query.unwanted]
+
+    def at(self, message_id: MessageId, content: str) -> Hit | None:
+        """Return a message as a hit if it has all that is wanted and nothing that is not."""
+        if not self.wanted and not self.unwanted:
+            return Hit(message_id, content, [], [], 0)
+        text = Text(self._reader, content)
+        if any(pattern.places(text) for pattern in self.unwanted):
+            return None
+        found = [pattern.places(text) for pattern in self.wanted]
+        if not all(found):
+            return None
+        places = merged([place for places in found for place in places])
+        return Hit(message_id, content, places, [len(places) for places in found], len(text.words))
+
+
+def find(reader: Reader, sieve: Sieve, query: Query, *, before: int, limit: int, seconds: float) -> Findings:
+    """Return the newest hits below an id, as many as `limit`, or as there were found in about so many seconds.
+
+    Raises apsw.InterruptError when the lane's deadline comes before anything was found.
     """
-    if len(text) > TEXT_LENGTH_MAX:
-        raise BadSearchError(f"A search has at most {TEXT_LENGTH_MAX} characters.")
-    wanted: list[str] = []
-    unwanted: list[str] = []
-    for minus, phrase, word in _TERM.findall(text.replace("\0", " ")):
-        term = _quoted(phrase or word, may_be_prefix=not phrase)
-        if term is not None:
-            (unwanted if minus else wanted).append(term)
+    ends_at = time.monotonic() + seconds
+    look = Look(reader, query)
+    hits: list[Hit] = []
+    at = begin = min(before, sieve.until)
+    size = limit + 1
+    source = _by_words(reader, look, query) or _narrowest(reader, sieve, at) or EVERYTHING
+    try:
+        while True:
+            chunk = _chunk(reader, sieve, source, at, size)
+            for message_id, content in chunk.passed:
+                if time.monotonic() > ends_at and message_id + 1 < begin:
+                    return Findings(hits, message_id + 1, is_cut=True)
+                hit = look.at(message_id, content)
+                if hit is None:
+                    continue
+                if len(hits) == limit:
+                    return Findings(hits, hits[-1].id, is_cut=False)
+                hits.append(hit)
+            if chunk.length < size:
+                return Findings(hits, None, is_cut=False)
+            if size == limit + 1 and source.is_index:
+                source = _narrowest(reader, sieve, chunk.oldest_id, within=FEW) or source
+            at, size = chunk.oldest_id, min(size * _GROWTH, CHUNK_MAX)
+            if time.monotonic() > ends_at:
+                place = _next_visible(reader, sieve, at)
+                return Findings(hits, place, is_cut=place is not None)
+    except apsw.InterruptError:
+        if not hits:
+            raise
+        return Findings(hits, hits[-1].id, is_cut=True)
+
+
+class _Chunk(NamedTuple):
+    length: int
+    oldest_id: int
+    passed: list[tuple[MessageId, str]]
+
+
+def _chunk(reader: Reader, sieve: Sieve, source: Source, at: int, size: int) -> _Chunk:
+    """Take the next candidates of a source and return those that pass the sieve, newest first."""
+    row = reader.one(
+        "SELECT count(*), min(messages.id), "  # noqa: S608
+        f"json_group_array(json_array(messages.id, content)) FILTER (WHERE {sieve.condition}) "
+        f"FROM ({source.sql}) c CROSS JOIN messages ON messages.id = c.id",
+        (*sieve.parameters, *source.parameters, at, sieve.since, size),
+    )
+    assert row is not None
+    return _Chunk(row[0], row[1] or 0, sorted(orjson.loads(row[2]), reverse=True))
+
+
+def _narrowest(reader: Reader, sieve: Sieve, at: int, *, within: int | None = None) -> Source | None:
+    """Return the source with the fewest messages, as far as FEW tells them apart; with `within`, only if it has no
+    more."""
+    counted: list[tuple[int, int]] = []
+    for number, source in enumerate(sieve.sources):
+        row = reader.one(
+            f"SELECT count(*) FROM ({source.sql})",  # noqa: S608
+            (*source.parameters, at, sieve.since, FEW + 1),
+        )
+        assert row is not None
+        counted.append((row[0], number))
+    if not counted or (within is not None and min(counted)[0] > within):
+        return None
+    return sieve.sources[min(counted)[1]]
+
+
+def _next_visible(reader: Reader, sieve: Sieve, at: int) -> int | None:
+    """Return the place just above the next message below `at` that could be found, None when there is none.
+
+    No place in between is told: it would tell of messages in channels that are hidden.
+    """
+    row = reader.one(
+        "SELECT max((SELECT max(m.id) FROM messages m WHERE m.channel_id = c.value AND m.id < ?)) FROM json_each(?) c",
+        (at, sieve.channels),
+    )
+    assert row is not None
+    return None if row[0] is None or row[0] < sieve.since else row[0] + 1
+
+
+def _by_words(reader: Reader, look: Look, query: Query) -> Source | None:
+    """Return the word index as a source, or None when no wanted word narrows it down."""
+    common = _common(reader, [*look.wanted, *look.unwanted])
+    wanted = [one.term.phrase for one in look.wanted if one.words and one.term not in common]
+    if any(one.is_wanted and one.value.lower() == "link" for one in query.named("has")):
+        wanted.append('("http" OR "https")')
     if not wanted:
-        raise BadSearchError('Search for at least one word, a "phrase" or the beginning of a word followed by *.')
-    if len(wanted) + len(unwanted) > TERMS_MAX:
-        raise BadSearchError(f"A search has at most {TERMS_MAX} words and phrases.")
+        return None
     match = " AND ".join(wanted)
+    # What has a tail is more than its words, so the words alone must not exclude a message.
+    unwanted = [one.term.phrase for one in look.unwanted if one.words and not one.term.tail and one.term not in common]
     if unwanted:
         match = f"({match}) NOT ({' OR '.join(unwanted)})"
-    return SearchQuery(match)
+    return Source(_INDEX, (match,), is_index=True)
 
 
-def _quoted(term: str, *, may_be_prefix: bool) -> str | None:
-    """Return a term as an FTS5 string, or None when it has no letter or digit to look for."""
-    is_prefix = (may_be_prefix and term.endswith("*")) or words.ends_single(term)
-    cleaned = words.to_find(term.rstrip("*") if may_be_prefix else term).replace('"', " ")
-    if not any(character.isalnum() for character in cleaned):
-        return None
-    return f'"{cleaned}"*' if is_prefix else f'"{cleaned}"'
-
-
-def find(
-    reader: Reader,
-    sight: Sight,
-    query: SearchQuery,
-    *,
-    channel_id: ChannelId | None = None,
-    before: MessageId | None = None,
-    limit: int = 50,
-) -> list[Message]:
-    """Return matching messages of the channels whose history the member may read, newest first."""
-    channels = sight.where(permissions.READ_HISTORY)
-    if channel_id is not None:
-        channels = [channel for channel in channels if channel == channel_id]
-    marks = ", ".join("?" * len(channels))
-    rows = reader.all(
-        f"SELECT {MESSAGE_COLUMNS} FROM messages_fts f JOIN messages ON id = f.rowid "  # noqa: S608
-        f"WHERE messages_fts MATCH ? AND f.rowid < ? AND channel_id IN ({marks}) AND is_deleted = 0 "
-        "ORDER BY f.rowid DESC LIMIT ?",
-        (query.match, ids.ID_MAX if before is None else before, *channels, limit),
+def _common(reader: Reader, patterns: list[Pattern]) -> set[Term]:
+    """Return the beginnings of words that are common in the room's newest messages."""
+    prefixes = [pattern for pattern in patterns if pattern.term.is_prefix and pattern.words]
+    if not prefixes:
+        return set()
+    row = reader.one(
+        "SELECT json_group_array(content) FROM (SELECT content FROM messages ORDER BY id DESC LIMIT ?)", (SAMPLE,)
     )
-    return [Message._make(row) for row in rows]
+    assert row is not None
+    texts = [Text(reader, content) for content in orjson.loads(row[0])]
+    return {
+        pattern.term for pattern in prefixes if COMMON * sum(bool(pattern.places(text)) for text in texts) > len(texts)
+    }
+
+
+def ranked(hits: list[Hit]) -> list[Hit]:
+    """Return hits by relevance: those first in which the words are frequent and not drowned by others, as BM25 weighs
+    (Robertson and Zaragoza, The Probabilistic Relevance Framework, 2009), then the newest.
+
+    Every hit has every word, so how rare a word is in the room would change little, and would tell of hidden channels.
+    """
+    saturation, slope = 1.2, 0.75
+    mean = sum(hit.length for hit in hits) / len(hits) if hits else 0
+
+    def score(hit: Hit) -> float:
+        norm = saturation * (1 - slope + slope * hit.length / (mean or 1))
+        return sum(count * (saturation + 1) / (count + norm) for count in hit.counts)
+
+    return sorted(hits, key=lambda hit: (score(hit), hit.id), reverse=True)
+
+
+_INDEX = (
+    "SELECT rowid AS id FROM messages_fts WHERE messages_fts MATCH ? AND rowid < ? AND rowid >= ? "
+    "ORDER BY rowid DESC LIMIT ?"
+)

@@ -7,6 +7,10 @@ prefix; both then find what a substring search finds.
 """
 
 import re
+from typing import Final
+
+TOKENIZER: Final = ("unicode61", ["remove_diacritics", "2", "categories", "L* N* Co Mn Mc"])
+"""How the search index cuts and folds words; the schema of `messages_fts` says the same."""
 
 _SCRIPTS = (
     "\u0e00-\u0e7f"  # Thai
@@ -27,6 +31,28 @@ def to_index(content: str) -> str | None:
     return _UNSPACED.sub(lambda run: _bigrams(run[0], with_last=True), content)
 
 
+def laid_out(content: str) -> tuple[str, list[int] | None]:
+    """Return what the index has of a content, and of each of its characters the place in the content that it is from;
+    None when both are the same."""
+    if content.isascii() or _UNSPACED.search(content) is None:
+        return content, None
+    parts: list[str] = []
+    places: list[int] = []
+    done = 0
+    for run in _UNSPACED.finditer(content):
+        start, end = run.span()
+        parts += content[done:start], _bigrams(run[0], with_last=True)
+        places += range(done, start)
+        places.append(start)  # a space, then every pair with the space after it, then the last character and its space
+        for at in range(start, end - 1):
+            places += at, at + 1, at + 1
+        places += end - 1, end - 1
+        done = end
+    parts.append(content[done:])
+    places += range(done, len(content))
+    return "".join(parts), places
+
+
 def to_find(term: str) -> str:
     """Return a search term with its unspaced runs cut as `to_index` cuts them.
 
@@ -43,6 +69,11 @@ def to_find(term: str) -> str:
 def ends_single(term: str) -> bool:
     """Tell whether a term ends in one unspaced character, which is found as the beginning of a bigram."""
     return _SINGLE_AT_END.search(term) is not None
+
+
+def is_unspaced(character: str) -> bool:
+    """Tell whether a character is of a script that is written without spaces."""
+    return _UNSPACED.match(character) is not None
 
 
 def _bigrams(run: str, *, with_last: bool) -> str:

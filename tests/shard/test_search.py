@@ -4,88 +4,34 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
-import apsw
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ids import ChannelId, MessageId
-from shard import search
-from shard.acts import searching, talking
-from shard.connections import Writer
-from shard.errors import BadSearchError, NotFoundError
-from shard.messages import Draft
-from shard.search import TERMS_MAX, TEXT_LENGTH_MAX
-from tests.shard import direct, stage
+from ids import ChannelId
+from shard import queries, search
+from shard.errors import BadSearchError, NotFoundError, RejectedError
+from shard.queries import HAS, IS, OPERATORS, TERMS_MAX, TEXT_LENGTH_MAX
+from tests.shard import direct, finding, stage
+from tests.shard.finding import Shard
 
-NOW = stage.NOW_MS
 SYNTAX = [
-    '"',
-    "NEAR",
-    "NEAR(",
-    "AND",
-    "OR",
-    "NOT",
-    "(",
-    ")",
-    "*",
-    "^",
-    ":",
-    "-",
-    "+",
-    "{",
-    "}",
-    ",",
-    "words:",
-    "'",
-    ";",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One file for all examples of this module."""
-
-    connection: apsw.Connection
-    writer: Writer
-    room: stage.Room
-
-    def say(self, *texts: str, channel: str = "general") -> list[MessageId]:
-        """Send messages and return their ids."""
-        sent = [
-            talking.send_message(self.writer, stage.ANNA, self.room.channels[channel], Draft(text), now_ms=NOW)
-            for text in texts
-        ]
-        self.writer.settle()
-        return [one.message.id for one in sent]
-
-    def find(
-        self, text: str, *, channel: str | None = None, before: MessageId | None = None, limit: int = 100
-    ) -> list[str]:
-        """Return what ANNA finds, newest first."""
-        found = searching.search_messages(
-            self.writer,
-            stage.ANNA,
-            search.parse(text),
-            channel_id=None if channel is None else self.room.channels[channel],
-            before=before,
-            limit=limit,
-            now_ms=NOW,
-        )
-        return [message.content for message in found]
+    '"', "NEAR", "NEAR(", "AND", "OR", "NOT", "(", ")", "*", "^", ":", "-", "+", "{", "}", ",", "words:", "'", ";", "#",
+    "@", "me", "2024", *(f"{operator}:" for operator in OPERATORS), *(f"has:{value}" for value in HAS),
+    *(f"is:{value}" for value in IS),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shard]:
-    with direct.writing(tmp_path_factory.mktemp("search")) as (connection, writer, room):
-        yield Shard(connection, writer, room)
+    with finding.opened(tmp_path_factory.mktemp("search")) as shard:
+        yield shard
 
 
 @pytest.fixture
 def shard(file: Shard) -> Iterator[Shard]:
-    with direct.undone(file.connection, file.writer):
+    with finding.undone(file):
         yield file
 
 
@@ -105,9 +51,11 @@ glued = st.lists(st.sampled_from(SYNTAX) | st.text("ab 日\u0301\u200d👍", max
 @example("\u0301")
 @example("日 の\u0301")
 def test_no_text_is_a_syntax_error(file: Shard, text: str) -> None:
-    """Whatever is typed either is refused as nothing to search for or runs."""
-    with suppress(BadSearchError):
-        file.find(text)
+    """Whatever is typed either is refused or runs."""
+    with finding.undone(file):
+        file.say("a b ab 日の", text.replace("\0", " ") or "x")
+        with suppress(RejectedError):
+            file.find(text)
 
 
 WORDS = ["lemma", "simp", "Simp", "proof", "pro", "prove", "naïve", "naive", "x1"]
@@ -139,11 +87,15 @@ def has(content: str, term: str) -> bool:
 
 
 @settings(max_examples=150)
-@given(corpus=CORPUS, terms=TERMS)
-def test_words_phrases_beginnings_and_exclusions(file: Shard, corpus: list[str], terms: list[tuple[bool, str]]) -> None:
+@given(corpus=CORPUS, terms=TERMS, common=st.sampled_from([search.COMMON, 0]))
+def test_words_phrases_beginnings_and_exclusions(
+    file: Shard, corpus: list[str], terms: list[tuple[bool, str]], common: int
+) -> None:
     """All wanted terms must occur and none of the unwanted, newest first, as a plain look at the words finds them."""
     text = " ".join(("-" if unwanted else "") + term for unwanted, term in terms)
-    with direct.undone(file.connection, file.writer):
+    # With 0 no beginning is common, so the index is asked for all of them; in small rooms all are common.
+    with finding.undone(file), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "COMMON", common)
         file.say(*corpus)
         if all(unwanted for unwanted, _ in terms):
             with pytest.raises(BadSearchError):
@@ -151,6 +103,28 @@ def test_words_phrases_beginnings_and_exclusions(file: Shard, corpus: list[str],
             return
         wanted = [one for one in corpus if all(has(one, term) is not unwanted for unwanted, term in terms)]
         assert file.find(text) == wanted[::-1]
+
+
+PIECES = st.text(st.sampled_from("ab 日本語กั가e\u0301é_-+#👍") | st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@settings(max_examples=200)
+@given(contents=st.lists(PIECES.filter(str.strip), min_size=1, max_size=8), data=st.data())
+def test_the_index_proposes_whatever_a_look_finds(file: Shard, contents: list[str], data: st.DataObject) -> None:
+    """Looking at every message finds what the index with its candidates finds, whatever is said and searched for."""
+    contents = [content.replace("\0", " ") + "x" for content in contents]
+    source = data.draw(st.sampled_from(contents))
+    at = data.draw(st.integers(0, len(source) - 1))
+    text = source[at : at + data.draw(st.integers(1, 6))] + data.draw(st.sampled_from(["", "", "*", " -b", ' -"é"']))
+    with finding.undone(file), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "COMMON", 0)
+        file.say(*contents)
+        try:
+            found = file.find(text)
+        except RejectedError:
+            return
+        patch.setattr(search, "_by_words", lambda *_: None)
+        assert found == file.find(text)
 
 
 UNSPACED = st.text("日本語証明のカナ가나다กขค", min_size=1, max_size=8)
@@ -167,7 +141,7 @@ def test_unspaced_scripts_are_found_like_substrings(file: Shard, contents: list[
     start = data.draw(st.sampled_from(cuts[:-1]), label="start")
     end = data.draw(st.sampled_from([cut for cut in cuts if cut > start]), label="end")
     piece = source[start:end]
-    with direct.undone(file.connection, file.writer):
+    with finding.undone(file):
         file.say(*contents)
         found = file.find(piece)
         assert source in found
@@ -196,7 +170,17 @@ def contains(content: str, piece: str) -> bool:
         ("हिन्दी में प्रमाण", ["हिन्दी", "प्रमाण", "हि*"], ["हिन", "प्रम"]),
         ("Ein Café in Zürich", ["cafe", "CAFÉ", "zurich", "Zürich", "Cafe\u0301", "ca*"], ["caf", "urich"]),
         ("decomposed Cafe\u0301", ["café", "cafe", "Cafe\u0301"], ["caf"]),
-        ("call foo_bar::baz(x) now", ["foo_bar::baz", "foo", "bar", "baz", '"foo bar"', "foo_bar", "ba*"], ["fo"]),
+        (
+            "call foo_bar::baz(x) now",
+            ["foo_bar::baz", "foo", "bar", "baz", '"foo bar"', "foo_bar", "ba*"],
+            ["fo", "baz::foo"],
+        ),
+        ("self.a.b.c = snake_case_name", ["a.b.c", "b.c", "snake_case", "case_name", "self.a"], ["a.c", "snake_name"]),
+        ("C++ or c#, not F#", ["C++", "c++", "C#", "f#", '"or c#"', "not"], ["C+++", "f++", "or#"]),
+        ("plain c here", ["c", "C", "c -c++", "c -C#"], ["C++", "C#", "c*x"]),
+        ("xs : List λ → ∀ n", ["→", "∀", "Λ", "List → ∀"], ["∃", "β"]),
+        ("❤ at first", ["❤", "❤️", "❤️ first"], ["💔"]),
+        ("ship it 🚀👍🏽 ❤️", ["🚀", "👍", "❤", "❤️", "ship 🚀", "it -🎉"], ["🎉", "ship -🚀"]),
         ("ジョン・スミス「はい」", ["スミス", "ジョン・スミス", "はい", "ジョン"], ["ミジョ"]),
         ("said \u201chello\u201d, didn't", ["hello", "didn't", "didn\u2019t", "said,"], ["sai"]),
         ("👍 done", ["done"], ["ok"]),
@@ -212,49 +196,43 @@ def test_scripts_of_the_world(shard: Shard, content: str, hits: list[str], misse
 
 def test_bounds_of_a_search_text() -> None:
     """A text at its bounds is searched for, one beyond them or without any word is refused."""
-    search.parse(" ".join(f"w{number}" for number in range(TERMS_MAX)))
-    search.parse("x" * TEXT_LENGTH_MAX)
+    queries.parse(" ".join(f"w{number}" for number in range(TERMS_MAX)))
+    queries.parse("x" * TEXT_LENGTH_MAX)
     too_much = [" ".join(f"w{number}" for number in range(TERMS_MAX + 1)), "x" * (TEXT_LENGTH_MAX + 1)]
-    for text in [*too_much, "", "   ", "-only -not", "!?", '""', "👍", "-"]:
+    too_much.append("from:me " + " ".join(f"-w{number}" for number in range(TERMS_MAX)))
+    for text in [*too_much, "", "   ", "-only -not", "!?", '""', "-👍", "-", "%", "->"]:
         with pytest.raises(BadSearchError):
-            search.parse(text)
-
-
-def test_pages_of_results(shard: Shard) -> None:
-    """Results come newest first, and `before` walks through all of them once."""
-    sent = shard.say(*(f"word {number}" for number in range(25)))
-    everything = [f"word {number}" for number in reversed(range(25))]
-    assert shard.find("word") == everything
-    walked: list[str] = []
-    before = None
-    while page := shard.find("word", before=before, limit=7):
-        walked.extend(page)
-        before = sent[int(page[-1].split()[1])]
-    assert walked == everything
-    assert shard.find("word", before=MessageId(0)) == []
+            queries.parse(text)
 
 
 def test_private_channels_do_not_leak(shard: Shard) -> None:
     """Words of a private channel are found by the owner and neither found nor hinted at to members."""
     shard.say("secret here", channel="other")
     shard.say("secret there")
+    thread_id = shard.thread("plans", channel="other")
     assert shard.find("secret") == ["secret there", "secret here"]
     assert shard.find("secret", channel="other") == ["secret here"]
     direct.make_private(shard.writer, shard.room, "other")
     assert shard.find("secret") == ["secret there"]
+    assert shard.find("secret", by=stage.OWNER) == ["secret there", "secret here"]
     with pytest.raises(NotFoundError) as hidden:
         shard.find("secret", channel="other")
+    shard.room.channels["missing"] = ChannelId(5)
     with pytest.raises(NotFoundError) as missing:
-        searching.search_messages(
-            shard.writer,
-            stage.ANNA,
-            search.parse("secret"),
-            channel_id=ChannelId(5),
-            before=None,
-            limit=9,
-            now_ms=NOW,
-        )
+        shard.find("secret", channel="missing")
     assert str(hidden.value) == str(missing.value)
+    other = shard.room.channels["other"]
+    for text, nothing in (
+        ("in:other", "in:nowhere"), ("in:#other secret", "in:#nowhere secret"), ("-in:#other x", "-in:#nowhere x"),
+        (f"in:{other}", "in:5"), ("thread:plans", "thread:nothing"), (f"thread:{thread_id}", "thread:5"),
+    ):  # fmt: skip
+        with pytest.raises(NotFoundError) as hidden:
+            shard.find(text)
+        with pytest.raises(NotFoundError) as missing:
+            shard.find(nothing)
+        assert str(hidden.value) == str(missing.value)
+        assert shard.find(text.replace("secret", ""), by=stage.OWNER) is not None
+    del shard.room.channels["missing"]
 
 
 def test_deleted_and_edited_words_are_not_found(shard: Shard) -> None:
