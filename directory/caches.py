@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Hashable
 from typing import Final, Generic, TypeVar
 
 import ids
-from directory import errors, rooms, sessions, users
+from directory import bot_tokens, directs, errors, rooms, sessions, users
 from directory.changes import Change, EverythingChanged, RoomChanged, SessionChanged, UserChanged
 from directory.database import Database
+from directory.directs import Terms
 from directory.rooms import RoomAddress
 from directory.sessions import SLIDE_EVERY_MS, Viewer
 from directory.users import Profile
@@ -21,6 +22,7 @@ V = TypeVar("V")
 
 PROFILES_MAX: Final = 20_000
 ROOMS_MAX: Final = 20_000
+CHATS_MAX: Final = 20_000
 """About 300 bytes each: a few megabytes at most."""
 
 
@@ -65,7 +67,8 @@ class Recent(Generic[K, V]):
 
 
 class SessionCache:
-    """Viewers by token hash. Also collects which sessions were used, and slides them together in `flush`."""
+    """Viewers by token hash, people and bots. Also collects which tokens were used, and writes that down together in
+    `flush`, where sessions slide."""
 
     def __init__(self, database: Database, *, session_ms: int, entries_max: int) -> None:
         self._database = database
@@ -81,11 +84,12 @@ class SessionCache:
         viewer = self._viewers.get(token_hash)
         return None if viewer is None else self._alive(viewer, now_ms)
 
-    async def load(self, token_hash: bytes, *, now_ms: int) -> Viewer | None:
+    async def load(self, token_hash: bytes, *, of_bot: bool = False, now_ms: int) -> Viewer | None:
         """Return who a token speaks for; None for unknown, ended and expired ones and for users who may not act."""
         read_at = self._viewers.generation
+        find = bot_tokens.find_viewer if of_bot else sessions.find_viewer
         async with self._database.read() as reader:
-            viewer = await sessions.find_viewer(reader, token_hash, now_ms=now_ms)
+            viewer = await find(reader, token_hash, now_ms=now_ms)
         if viewer is None or self._alive(viewer, now_ms) is None:
             return None
         self._viewers.keep(token_hash, viewer, read_at=read_at)
@@ -104,15 +108,18 @@ class SessionCache:
         return viewer
 
     async def flush(self, *, now_ms: int) -> None:
-        """Slide the sessions that were used and delete those whose time has passed; call it every minute or so."""
+        """Write down which tokens were used and delete those whose time has passed; call it every minute or so."""
         seen, self._seen = self._seen, {}
         expired = frozenset(self._expired)
         try:
             async with self._database.write() as writer:
                 for token_hash in expired:
                     await sessions.end(writer, token_hash)
+                    await bot_tokens.end(writer, token_hash)
+                await bot_tokens.note_use(writer, seen)
                 await sessions.slide(writer, seen, session_ms=self._session_ms, now_ms=now_ms)
                 await sessions.purge(writer, now_ms=now_ms)
+                await bot_tokens.purge(writer, now_ms=now_ms)
         except BaseException:
             self._seen = seen | self._seen
             raise
@@ -123,7 +130,7 @@ class SessionCache:
             case SessionChanged(token_hash):
                 self._viewers.drop(token_hash)
             case UserChanged(user_id):
-                self._viewers.drop_where(lambda viewer: viewer.user_id == user_id)
+                self._viewers.drop_where(lambda viewer: user_id in (viewer.user_id, viewer.owner_id))
             case EverythingChanged():
                 self._viewers.clear()
             case RoomChanged():
@@ -159,6 +166,36 @@ class RoomCache:
             case EverythingChanged():
                 self._addresses.clear()
             case SessionChanged() | UserChanged():
+                pass
+
+
+class ChatCache:
+    """Who may write in a direct chat, by room id: a message there asks the directory nothing that is known here."""
+
+    def __init__(self, database: Database, *, entries_max: int = CHATS_MAX) -> None:
+        self._database = database
+        self._terms: Recent[ids.RoomId, Terms] = Recent(entries_max)
+        database.listen(self._notice)
+
+    def peek(self, room_id: ids.RoomId) -> Terms | None:
+        """Return the terms of a chat if they are known here; None says nothing: ask `load`."""
+        return self._terms.get(room_id)
+
+    async def load(self, room_id: ids.RoomId) -> Terms:
+        """Return the terms of a chat; raises RoomNotFoundError for rooms that are none."""
+        read_at = self._terms.generation
+        async with self._database.read() as reader:
+            terms = await directs.terms(reader, room_id)
+        self._terms.keep(room_id, terms, read_at=read_at)
+        return terms
+
+    def _notice(self, change: Change) -> None:
+        match change:
+            case UserChanged(user_id):
+                self._terms.drop_where(lambda terms: user_id in terms.pair)
+            case EverythingChanged():
+                self._terms.clear()
+            case SessionChanged() | RoomChanged():
                 pass
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 
 from directory import credentials
-from directory.caches import ProfileCache, RoomCache, SessionCache
+from directory.caches import ChatCache, ProfileCache, RoomCache, SessionCache
 from directory.credentials import Passwords
 from directory.database import READERS, Database
 from migrations import engine
@@ -20,6 +20,7 @@ class Directory:
     sessions: SessionCache
     rooms: RoomCache
     profiles: ProfileCache
+    chats: ChatCache
     session_ms: int
 
     @classmethod
@@ -48,6 +49,7 @@ class Directory:
             sessions=SessionCache(database, session_ms=session_ms, entries_max=session_cache_max),
             rooms=RoomCache(database),
             profiles=ProfileCache(database),
+            chats=ChatCache(database),
             session_ms=session_ms,
         )
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 import ids
 from directory import audit, errors
@@ -47,6 +47,7 @@ class Room:
     state: State
     created_at: int
     updated_at: int
+    music_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class RoomFields(TypedDict, total=False):
     is_verified: bool
     max_members: int | None
     features: Sequence[str]
+    music_url: str | None
 
 
 def _from_row(row: Row) -> Room:
@@ -159,8 +161,8 @@ async def unfinished(reader: Reader) -> list[Room]:
     """Return the rooms that a crash left half-made, oldest first; at most PAGE_MAX at a time."""
     rows = await reader.fetch_all(
         "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
-        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at FROM rooms "
-        "WHERE state = 'creating' ORDER BY id LIMIT ?",
+        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, "
+        "music_url FROM rooms WHERE state = 'creating' ORDER BY id LIMIT ?",
         (PAGE_MAX,),
     )
     return [_from_row(row) for row in rows]
@@ -170,8 +172,8 @@ async def find(reader: Reader, room_id: ids.RoomId) -> Room:
     """Return a room in any state; raises RoomNotFoundError."""
     row = await reader.fetch_one(
         "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
-        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at FROM rooms "
-        "WHERE id = ?",
+        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, "
+        "music_url FROM rooms WHERE id = ?",
         (room_id,),
     )
     if row is None:
@@ -183,8 +185,8 @@ async def find_by_name(reader: Reader, name: str) -> Room:
     """Return the community of a name, unless deleted; raises RoomNotFoundError."""
     row = await reader.fetch_one(
         "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
-        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at FROM rooms "
-        "WHERE name = ? AND state <> 'deleted'",
+        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, "
+        "music_url FROM rooms WHERE name = ? AND state <> 'deleted'",
         (name,),
     )
     if row is None:
@@ -217,7 +219,7 @@ async def update(writer: Writer, room_id: ids.RoomId, fields: RoomFields, *, now
         await _refuse_taken(writer, name)
     await writer.execute(
         "UPDATE rooms SET name = ?, display_name = ?, description = ?, icon_url = ?, banner_url = ?, owner_id = ?, "
-        "is_public = ?, is_verified = ?, max_members = ?, features = ?, updated_at = ? WHERE id = ?",
+        "is_public = ?, is_verified = ?, max_members = ?, features = ?, music_url = ?, updated_at = ? WHERE id = ?",
         (
             name,
             fields.get("display_name", room.display_name),
@@ -229,12 +231,44 @@ async def update(writer: Writer, room_id: ids.RoomId, fields: RoomFields, *, now
             int(fields.get("is_verified", room.is_verified)),
             fields.get("max_members", room.max_members),
             json.dumps(list(fields.get("features", room.features))),
+            fields.get("music_url", room.music_url),
             now_ms,
             room_id,
         ),
     )
     writer.tell(RoomChanged(room_id))
     return await find(writer, room_id)
+
+
+async def change(
+    writer: Writer,
+    room_id: ids.RoomId,
+    fields: RoomFields,
+    *,
+    by: ids.UserId | None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> tuple[Room, dict[str, Any], dict[str, Any]]:
+    """Change what is named in `fields` for somebody, with a line in the audit log; raises as `update`.
+
+    Returns the room as it is then, and what was changed: as it was, and as it is. These are empty for no change.
+    """
+    room = await find(writer, room_id)
+    after = {name: value for name, value in fields.items() if getattr(room, name) != value}
+    if not after:
+        return room, {}, {}
+    before = {name: getattr(room, name) for name in after}
+    room = await update(writer, room_id, fields, now_ms=now_ms)
+    await audit.append(
+        writer,
+        "room.updated",
+        by=by,
+        resource=("room", room_id),
+        metadata={"before": before, "after": after},
+        origin=origin,
+        now_ms=now_ms,
+    )
+    return room, before, after
 
 
 async def set_state(

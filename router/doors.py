@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable
 
-from directory.caches import ProfileCache, RoomCache
+from directory.caches import ChatCache, ProfileCache, RoomCache
 from directory.errors import RoomNotFoundError
 from directory.rooms import RoomAddress
 from ids import RoomId, UserId
 from router.views import people as views
 from router.views.people import UserView
 from shard.acts import joining
-from shard.errors import NotFoundError, ShardFullError
+from shard.errors import ConflictError, NotFoundError, ShardFullError
 from shard.pool import ShardPool
 
 
 class RoomDoor:
     """Knows which rooms there are; who may enter is the shard's business."""
 
-    def __init__(self, rooms: RoomCache, pool: ShardPool) -> None:
+    def __init__(self, rooms: RoomCache, chats: ChatCache, pool: ShardPool) -> None:
         self._rooms = rooms
+        self._chats = chats
         self._pool = pool
 
     async def reach(self, room_id: RoomId) -> RoomAddress:
@@ -39,6 +40,22 @@ class RoomDoor:
             await self._pool.read(room_id, joining.membership, user_id, now_ms=now_ms)
         self.refuse_read_only(address)
         return address
+
+    async def reach_for_talking(self, room_id: RoomId, user_id: UserId, *, now_ms: int) -> RoomAddress:
+        """Return a room for an act that the others in it notice: to what `reach_for_writing` raises, a direct chat adds
+        MessagesRefusedError where the other person takes no messages, and BlockingError where one blocks them."""
+        address = await self.reach_for_writing(room_id, user_id, now_ms=now_ms)
+        if address.kind == "direct":
+            terms = self._chats.peek(room_id) or await self._chats.load(room_id)
+            terms.require(user_id)
+        return address
+
+    async def require_community(self, room_id: RoomId, user_id: UserId, *, now_ms: int) -> None:
+        """Raise ConflictError to a member of a group or a direct chat, and NotFoundError to whoever is not in it."""
+        address = await self.reach(room_id)
+        if address.kind != "community":
+            await self._pool.read(room_id, joining.membership, user_id, now_ms=now_ms)
+            raise ConflictError("Only communities have this; this is a chat of people who were added by hand.")
 
     def refuse_read_only(self, address: RoomAddress) -> None:
         """Raise ShardFullError for a room that is closed for writing."""

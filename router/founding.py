@@ -4,16 +4,19 @@ The registry row says `creating`, the shard appears whole under its name, the ro
 between is finished or undone at start-up: the shard's file decides.
 """
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Collection, Sequence
+from weakref import WeakValueDictionary
 
-from directory import members, rooms
+from directory import directs, members, rooms
 from directory.directory import Directory
+from directory.directs import Pair
 from directory.origins import NOWHERE, Origin
 from directory.rooms import Room
 from ids import RoomId, UserId
 from shard import errors
-from shard.acts import joining, shaping
+from shard.acts import grouping, joining, shaping
 from shard.acts.shaping import ChannelDraft
 from shard.channels import ChannelRow
 from shard.pool import ShardPool
@@ -52,14 +55,85 @@ async def found_community(
             rooms_max=rooms_max,
             now_ms=now_ms,
         )
+    making = pool.create(room.id, shaping.found_room, room.kind, owner_id, channels, now_ms=now_ms)
+    made = await _made(directory, room.id, making)
+    return await _open(directory, pool, room.id, [owner_id], origin, now_ms), made
+
+
+async def found_group(
+    directory: Directory,
+    pool: ShardPool,
+    *,
+    owner_id: UserId,
+    others: Collection[UserId],
+    display_name: str | None = None,
+    rooms_max: int | None = None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> tuple[Room, list[ChannelRow]]:
+    """Make a group of somebody and others, each of whom must be willing to hear of them.
+
+    Raises what `directs.require_welcome` raises, TooManyRoomsError, and without space as `found_community`.
+    """
+    async with directory.database.write() as writer:
+        await directs.require_welcome(writer, owner_id, others)
+        room = await rooms.register(
+            writer, kind="group", display_name=display_name, owner_id=owner_id, rooms_max=rooms_max, now_ms=now_ms
+        )
+    making = pool.create(room.id, grouping.found_group, owner_id, others, now_ms=now_ms)
+    made = await _made(directory, room.id, making)
+    return await _open(directory, pool, room.id, [owner_id, *others], origin, now_ms), made
+
+
+class DirectChats:
+    """Opens the one chat of each pair. Who asks while it is being made waits, and then finds it."""
+
+    def __init__(self, directory: Directory, pool: ShardPool) -> None:
+        self._directory = directory
+        self._pool = pool
+        self._locks: WeakValueDictionary[Pair, asyncio.Lock] = WeakValueDictionary()
+
+    async def open(
+        self, user_id: UserId, other: UserId, *, origin: Origin = NOWHERE, now_ms: int
+    ) -> tuple[RoomId, bool]:
+        """Return the chat of two people and whether it is new. One that is there is returned to either, always.
+
+        Raises what `directs.require_welcome` and `directs.register` raise, and without space as `found_community`.
+        """
+        two = directs.pair(user_id, other)
+        async with self._locks.setdefault(two, asyncio.Lock()):
+            room_id = await self._standing(two, now_ms)
+            if room_id is not None:
+                return room_id, False
+            async with self._directory.database.write() as writer:
+                await directs.require_welcome(writer, user_id, [other])
+                room = await directs.register(writer, two, opened_by=user_id, now_ms=now_ms)
+            making = self._pool.create(room.id, grouping.found_direct, user_id, other, now_ms=now_ms)
+            await _made(self._directory, room.id, making)
+            await _open(self._directory, self._pool, room.id, two, origin, now_ms)
+            return room.id, True
+
+    async def _standing(self, two: Pair, now_ms: int) -> RoomId | None:
+        """Return a pair's chat if it stands; one that was left half-made, which nobody else makes now, is mended."""
+        async with self._directory.database.read() as reader:
+            found = await directs.find(reader, two)
+        if found is None or found[1] != "creating":
+            return None if found is None else found[0]
+        if not await _mend(self._directory, self._pool, found[0], now_ms):
+            raise errors.BrokenShardError(found[0], "its making was not finished")
+        async with self._directory.database.read() as reader:
+            found = await directs.find(reader, two)
+        return None if found is None else found[0]
+
+
+async def _made(directory: Directory, room_id: RoomId, making: Awaitable[list[ChannelRow]]) -> list[ChannelRow]:
     try:
-        made = await pool.create(room.id, shaping.found_room, room.kind, owner_id, channels, now_ms=now_ms)
+        return await making
     except Exception:
         # A crash here is mended at start-up; an error is mended at once, so that the name is free again.
         async with directory.database.write() as writer:
-            await rooms.forget(writer, room.id)
+            await rooms.forget(writer, room_id)
         raise
-    return await _open(directory, pool, room.id, [owner_id], origin, now_ms), made
 
 
 async def _open(

@@ -11,6 +11,7 @@ from directory.user_settings import SettingsFields
 from directory.users import ProfileFields
 from router import auth
 from router.errors import NoRouteError, NotAllowedError
+from router.scopes import Scope
 from router.table import Call, Gate, Reply, Route
 from router.views import accounts as views
 from router.views import people as people_views
@@ -47,7 +48,7 @@ class Accounts:
             ),
             Route("POST", "/v1/auth/logout", self.log_out, "Sign out here", tag, None, 204),
             Route("POST", "/v1/auth/logout-all", self.log_out_everywhere, "Sign out everywhere", tag, None, 204),
-            Route("GET", ME, self.me, "My account", tag, MeView),
+            Route("GET", ME, self.me, "My account", tag, MeView, scope=Scope.USERS_READ),
             Route("PATCH", ME, self.update, "Change my profile", tag, MeView, takes=UpdateProfile),
             Route("POST", ME + "/password", self.change_password, "Change my password", tag, None, 204, ChangePassword),
             Route("GET", ME + "/settings", self.settings, "My settings", tag, SettingsView),
@@ -57,7 +58,7 @@ class Accounts:
             ),
             Route("GET", ME + "/sessions", self.sessions, "My sessions", tag, SessionListView),
             Route("DELETE", ME + "/sessions/{session_id}", self.end_session, "End a session of mine", tag, None, 204),
-            Route("GET", "/v1/users/{user_id}", self.user, "Look at a user", tag, UserView),
+            Route("GET", "/v1/users/{user_id}", self.user, "Look at a user", tag, UserView, scope=Scope.USERS_READ),
         )  # fmt: skip
 
     async def register(self, call: Call[Register, Nothing]) -> Reply:

@@ -64,6 +64,7 @@ class SettingsView(TypedDict):
     theme: str
     compact_mode: bool
     developer_mode: bool
+    direct_messages_from: str
     settings: Mapping[str, Any]
 
 
@@ -115,5 +116,6 @@ def settings(row: UserSettings) -> SettingsView:
         "theme": row.theme,
         "compact_mode": row.compact_mode,
         "developer_mode": row.developer_mode,
+        "direct_messages_from": row.direct_messages_from,
         "settings": row.settings,
     }

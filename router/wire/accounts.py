@@ -73,4 +73,5 @@ class UpdateSettings(Wire):
     theme: Literal["auto", "light", "dark"] | None = None
     compact_mode: bool | None = None
     developer_mode: bool | None = None
+    direct_messages_from: Literal["everyone", "shared", "nobody"] | None = None
     settings: Annotated[dict[str, Any], AfterValidator(_answerable)] | None = None

@@ -1,7 +1,7 @@
 """Accounts: everybody has one's own."""
 
 from tests.router.clients import PASSWORD
-from tests.router.matrix.rows import EVERYBODY, SIGNED_IN, Row, Rows
+from tests.router.matrix.rows import EVERYBODY, PEOPLE, SIGNED_IN, Row, Rows
 
 ROWS: Rows = {
     ("GET", "/v1/site"): Row(EVERYBODY),
@@ -17,17 +17,18 @@ ROWS: Rows = {
     ("POST", "/v1/auth/login"): Row(
         EVERYBODY.replace("200", "401"), {"username": "nobody_at_all", "password": PASSWORD}
     ),
-    ("POST", "/v1/auth/logout"): Row(SIGNED_IN.replace("200", "204")),
-    ("POST", "/v1/auth/logout-all"): Row(SIGNED_IN.replace("200", "204")),
+    ("POST", "/v1/auth/logout"): Row(PEOPLE.replace("200", "204")),
+    ("POST", "/v1/auth/logout-all"): Row(PEOPLE.replace("200", "204")),
     ("GET", "/v1/users/me"): Row(SIGNED_IN),
-    ("PATCH", "/v1/users/me"): Row(SIGNED_IN, {"display_name": "Me"}),
+    ("PATCH", "/v1/users/me"): Row(PEOPLE, {"display_name": "Me"}),
+    # Guests have none to change.
     ("POST", "/v1/users/me/password"): Row(
-        EVERYBODY.replace("200", "401"), {"current_password": PASSWORD, "new_password": PASSWORD}
+        "401 401 204 403 401 401 401 401 401", {"current_password": PASSWORD, "new_password": PASSWORD}
     ),
-    ("GET", "/v1/users/me/settings"): Row(SIGNED_IN),
-    ("PATCH", "/v1/users/me/settings"): Row(SIGNED_IN, {"theme": "dark"}),
-    ("GET", "/v1/users/me/sessions"): Row(SIGNED_IN),
+    ("GET", "/v1/users/me/settings"): Row(PEOPLE),
+    ("PATCH", "/v1/users/me/settings"): Row(PEOPLE, {"theme": "dark"}),
+    ("GET", "/v1/users/me/sessions"): Row(PEOPLE),
     # The session of the member: the others come first, so that it is still there.
-    ("DELETE", "/v1/users/me/sessions/{session_id}"): Row("404 404 204 404 404 404 404 404 401"),
+    ("DELETE", "/v1/users/me/sessions/{session_id}"): Row("404 404 204 403 404 404 404 404 401"),
     ("GET", "/v1/users/{user_id}"): Row(SIGNED_IN),
 }
