@@ -40,7 +40,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who a request speaks for: a live session of an active, unbanned user."""
+    """Who a request speaks for: a live session of an active, unbanned user, or a bot's token.
+
+    A bot may do what its token's `scopes` say, and answers to an owner; people have neither, and may do all.
+    """
 
     session_id: int
     token_hash: bytes
@@ -51,6 +54,8 @@ class Viewer:
     capabilities: frozenset[str]
     last_seen_at: int
     expires_at: int
+    scopes: frozenset[str] | None = None
+    owner_id: ids.UserId | None = None
 
 
 def _from_row(row: Row) -> Session:
@@ -104,12 +109,14 @@ async def find(reader: Reader, token_hash: bytes) -> Session | None:
 
 
 async def find_viewer(reader: Reader, token_hash: bytes, *, now_ms: int) -> Viewer | None:
-    """Return who a token speaks for, its time passed or not; nobody for suspended, deleted and banned users."""
+    """Return who a token speaks for, its time passed or not; nobody for suspended, deleted and banned users,
+    and for bots, who have tokens with scopes (`bot_tokens`) and no sessions."""
     row = await reader.fetch_one(
         "SELECT s.id, s.token_hash, s.user_id, u.username, u.is_anonymous, u.is_bot, "
         "(SELECT group_concat(p.capability) FROM permissions p WHERE p.user_id = s.user_id), "
         "s.last_seen_at, s.expires_at "
-        "FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.token_hash = ? AND u.status = 'active' "
+        "FROM sessions s JOIN users u ON u.id = s.user_id "
+        "WHERE s.token_hash = ? AND u.status = 'active' AND u.is_bot = 0 "
         "AND NOT EXISTS (SELECT 1 FROM global_bans b WHERE b.user_id = s.user_id "
         "AND (b.expires_at IS NULL OR b.expires_at > ?))",
         (token_hash, now_ms),

@@ -1,7 +1,11 @@
-"""Who is behind a request: a bearer token, or for browsers a cookie that counts only from known origins."""
+"""Who is behind a request: a bearer token, or for browsers a cookie that counts only from known origins.
+
+Bots have bearer tokens of their own kind, and no cookies.
+"""
 
 from collections.abc import Collection
 
+from directory import bot_tokens
 from directory.caches import SessionCache
 from directory.sessions import Viewer, hash_token
 from router.errors import MalformedError, NotAllowedError
@@ -15,7 +19,7 @@ _SCHEME = b"bearer "
 
 
 class Authenticator:
-    """Finds the session of a request."""
+    """Finds the session, or the bot, of a request."""
 
     def __init__(self, sessions: SessionCache, origins: Collection[str]) -> None:
         self._sessions = sessions
@@ -27,15 +31,18 @@ class Authenticator:
         Raises NotAllowedError for a cookie from an origin that is not on the list: a foreign page made the browser
         ask (a cross-site request), so nobody is behind it.
         """
-        token = _bearer(asked.authorization)
-        if token is None and asked.cookie:
+        token, of_bot = _bearer(asked.authorization), False
+        if token is not None:
+            of_bot = bot_tokens.is_one(token)
+        elif asked.cookie:
             token = _from_cookie(asked.cookie)
             if token is not None and not self._is_own(asked, method):
                 raise NotAllowedError("This origin is not on the list of the server's allowed_origins.")
         if token is None or len(token) > TOKEN_LENGTH_MAX:
             return None
-        hashed = hash_token(token)
-        return self._sessions.peek(hashed, now_ms=now_ms) or await self._sessions.load(hashed, now_ms=now_ms)
+        hashed, sessions = hash_token(token), self._sessions
+        viewer = sessions.peek(hashed, now_ms=now_ms) or await sessions.load(hashed, of_bot=of_bot, now_ms=now_ms)
+        return viewer if viewer is None or viewer.is_bot is of_bot else None
 
     def _is_own(self, asked: Asked, method: str) -> bool:
         """Browsers send Origin with every unsafe request; without one only reading is safe."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from directory.sessions import Viewer
-from router import exchange, problems
+from router import exchange, problems, streams
 from router.auth import Authenticator
 from router.errors import (
     FieldFault,
@@ -29,6 +29,7 @@ from router.errors import (
 from router.exchange import Asked, ClientGoneError
 from router.limits import Buckets
 from router.metrics import Metrics
+from router.streams import Download, Upload
 from router.table import Call, Gate, Reply, Route
 from router.views.values import encode
 from router.wire.fields import Nothing, Wire, parse_id
@@ -81,13 +82,14 @@ async def serve(
     started = time.perf_counter()
     request_id = os.urandom(8).hex()
     headers: list[tuple[bytes, bytes]] = [(b"x-request-id", request_id.encode())]
+    body: bytes | Download
     try:
         if route is None:
             raise WrongMethodError(methods) if methods else NoRouteError("Nothing is at this address; see /docs.")
         reply = await _call(edge, route, scope, receive, headers)
         status = reply.status
         headers.extend(reply.headers)
-        if isinstance(reply.value, bytes):
+        if isinstance(reply.value, bytes | Download):
             body = reply.value
         elif reply.value is None:
             body = b""
@@ -101,8 +103,32 @@ async def serve(
         problem = problems.of(error, request_id)
         status, body = problem.meaning.status, problem.body
         headers.extend(problem.headers)
-    await exchange.answer(send, status, headers, body, has_body=scope["method"] != "HEAD")
+    has_body = scope["method"] != "HEAD"
+    if isinstance(body, Download):
+        await _send(edge, receive, send, status, headers, body, has_body=has_body, request_id=request_id)
+    else:
+        await exchange.answer(send, status, headers, body, has_body=has_body)
     edge.metrics.answered(route, status, time.perf_counter() - started)
+
+
+async def _send(
+    edge: Edge,
+    receive: Receive,
+    send: Send,
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    body: Download,
+    *,
+    has_body: bool,
+    request_id: str,
+) -> None:
+    """Send an answer as it is read; one that cannot be finished ends with its connection."""
+    try:
+        await streams.send_download(receive, send, status, headers, body, has_body=has_body)
+    except (ClientGoneError, TimeoutError):
+        edge.metrics.hung_up()
+    except Exception:
+        log.exception("an answer broke off", extra={"request_id": request_id})
 
 
 async def _call(edge: Edge, route: Route, scope: Scope, receive: Receive, headers: list[tuple[bytes, bytes]]) -> Reply:
@@ -114,27 +140,41 @@ async def _call(edge: Edge, route: Route, scope: Scope, receive: Receive, header
     left = edge.limits.address.take(address, time.monotonic())
     viewer = await _admit(edge, route, asked, scope["method"], now_ms)
     _limit(edge.limits, route, address, left, viewer.user_id if viewer else None, path, headers)
-    body = await exchange.read_json(asked, receive, edge.limits.body_bytes_max)
+    body: Wire | Upload
+    if route.is_upload:
+        body = streams.upload(asked, receive)
+    else:
+        body = _parse_body(route.takes, await exchange.read_json(asked, receive, edge.limits.body_bytes_max))
     call = Call(
-        body=_parse_body(route.takes, body),
+        body=body,
         query=_parse_query(route.query, scope["query_string"]),
         path=path,
         viewer=viewer,
         now_ms=now_ms,
         address=address,
         user_agent=asked.user_agent,
+        range=asked.range,
+        if_range=asked.if_range,
     )
     return await route.endpoint(call)
 
 
 async def _admit(edge: Edge, route: Route, asked: Asked, method: str, now_ms: int) -> Viewer | None:
     viewer = await edge.authenticator.identify(asked, method, now_ms)
+    is_out_of_scope = viewer is not None and viewer.scopes is not None and route.scope not in viewer.scopes
     if route.gate is Gate.OPEN or route.gate is Gate.CREDENTIALS:
-        return viewer
+        return None if is_out_of_scope else viewer
     if viewer is None:
         raise UnauthenticatedError("Send a session's token: Authorization: Bearer TOKEN.")
+    if is_out_of_scope:
+        # Before anything is looked at: the answer says nothing of what is there.
+        raise NotAllowedError(
+            "This is not for bots." if route.scope is None else f"This token lacks the scope {route.scope}."
+        )
     if route.gate is Gate.ADMIN and "admin" not in viewer.capabilities:
         raise NotAllowedError("This is for administrators of this server.")
+    if route.gate is Gate.MODERATOR and viewer.capabilities.isdisjoint(("admin", "moderator")):
+        raise NotAllowedError("This is for administrators and moderators of this server.")
     return viewer
 
 

@@ -9,9 +9,11 @@ from directory.origins import Origin
 from directory.sessions import Viewer
 from ids import UserId
 from router.errors import UnauthenticatedError
+from router.scopes import Scope
+from router.streams import Upload
 from router.wire.fields import Nothing, Wire
 
-B = TypeVar("B", bound=Wire)
+B = TypeVar("B", bound=Wire | Upload)
 Q = TypeVar("Q", bound=Wire)
 
 
@@ -21,6 +23,7 @@ class Gate(Enum):
     OPEN = "anyone"
     CREDENTIALS = "anyone, at the slow rate of guessable secrets"
     SIGNED_IN = "whoever has a session"
+    MODERATOR = "whoever has the capability moderator or admin"
     ADMIN = "whoever has the capability admin"
 
 
@@ -34,6 +37,8 @@ class Call(NamedTuple, Generic[B, Q]):
     now_ms: int
     address: str
     user_agent: bytes
+    range: bytes = b""
+    if_range: bytes = b""
 
     @property
     def origin(self) -> Origin:
@@ -49,7 +54,7 @@ class Call(NamedTuple, Generic[B, Q]):
 
 
 class Reply(NamedTuple):
-    """What an endpoint answers: a status and a JSON value, or None for no body."""
+    """What an endpoint answers: a status and a JSON value, None for no body, or a Download."""
 
     value: Any = None
     status: int = 200
@@ -75,6 +80,13 @@ class Route:
     gate: Gate = Gate.SIGNED_IN
     or_status: int | None = None
     """Another status with the same answer."""
+    also: tuple[int, ...] = ()
+    """Further statuses: below 300 with the same answer, above without a body."""
+    is_upload: bool = False
+    """Whether the endpoint reads the body as it comes; it is then an Upload, and `takes` is nothing."""
     media_type: str = "application/json"
     refusals: tuple[int, ...] = ()
     """Statuses beside those that every route of its gate may answer."""
+    scope: Scope | None = None
+    """What a bot's token must be allowed; None: not for bots. Every route of a room has one, or a reason why not in
+    tests/router/test_scopes.py."""
