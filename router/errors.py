@@ -6,8 +6,11 @@ EdgeError
 ├── NotAllowedError            403: signed in, but not for this
 ├── NoRouteError               404: nothing is there
 ├── WrongMethodError           405: something is there, for other methods
+├── TooSlowError               408: the body did not come within its time
 ├── BodyTooLargeError          413
 ├── NotJSONError               415
+├── RangeRefusedError          416: the file ends before the range begins
+├── UploadMismatchError        422: the bytes are not what was announced
 ├── InvalidError               422: the fields are wrong, each is named
 └── TooManyRequestsError       429: a rate limit; says when to come back
 """
@@ -72,6 +75,28 @@ class BodyTooLargeError(EdgeError):
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         super().__init__(f"A request body has at most {bytes_max} bytes.")
+
+
+class TooSlowError(EdgeError):
+    """The body took longer than it may."""
+
+    status, slug, title = 408, "too-slow", "Too slow"
+
+
+class RangeRefusedError(EdgeError):
+    """No byte of the file is in the range."""
+
+    status, slug, title = 416, "range-refused", "No such range"
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        super().__init__(f"The file has {size_bytes} bytes; ask for a range that begins within them.")
+
+
+class UploadMismatchError(EdgeError):
+    """The bytes of an upload are not what was announced."""
+
+    status, slug, title = 422, "upload-mismatch", "Not the announced file"
 
 
 class NotJSONError(EdgeError):

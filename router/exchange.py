@@ -10,7 +10,7 @@ from router.errors import BodyTooLargeError, MalformedError, NotJSONError
 Headers = Sequence[tuple[bytes, bytes]]
 NO_CONTENT = 204
 
-_HARDENING: Headers = (
+HARDENING: Headers = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -31,6 +31,8 @@ class Asked:
     content_type: bytes = b""
     content_length: bytes = b""
     user_agent: bytes = b""
+    range: bytes = b""
+    if_range: bytes = b""
 
 
 _FIELDS = {
@@ -40,6 +42,8 @@ _FIELDS = {
     b"content-type": "content_type",
     b"content-length": "content_length",
     b"user-agent": "user_agent",
+    b"range": "range",
+    b"if-range": "if_range",
 }
 
 
@@ -96,5 +100,5 @@ async def answer(send: Send, status: int, headers: Headers, body: bytes, *, has_
     """Send one whole response; a HEAD request gets the headers alone."""
     # RFC 9110, section 8.6: an answer without content has no length either.
     length: Headers = () if status == NO_CONTENT else ((b"content-length", b"%d" % len(body)),)
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length, *_HARDENING]})
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *length, *HARDENING]})
     await send({"type": "http.response.body", "body": body if has_body else b""})

@@ -1,0 +1,39 @@
+"""Which part of a file a request asks for (RFC 9110, section 14): one range of bytes; anything else asks for all."""
+
+import re
+from typing import Final, NamedTuple
+
+from router.errors import RangeRefusedError
+
+_BYTES: Final = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))", re.IGNORECASE)
+
+
+class Range(NamedTuple):
+    """`size_bytes` from byte `start` on; both lie within the file."""
+
+    start: int
+    size_bytes: int
+
+    def header(self, whole_bytes: int) -> bytes:
+        """Return the Content-Range of an answer with this part of a file."""
+        return b"bytes %d-%d/%d" % (self.start, self.start + self.size_bytes - 1, whole_bytes)
+
+
+def read(header: bytes, if_range: bytes, *, etag: bytes, whole_bytes: int) -> Range | None:
+    """Return the wanted range of a file, None for all of it; raises RangeRefusedError for one that begins behind it.
+
+    A range with an If-Range counts only when that is the file's own ETag: the client has the beginning of another one.
+    """
+    found = _BYTES.fullmatch(header.decode("latin-1").strip())
+    if found is None or (if_range and if_range != etag):
+        return None
+    first, last, suffix = found.groups()
+    if suffix is not None:
+        start, end = max(whole_bytes - int(suffix), 0), whole_bytes
+    else:
+        start, end = int(first), min(int(last) + 1, whole_bytes) if last else whole_bytes
+        if last and int(last) < start:
+            return None
+    if start >= whole_bytes or start >= end:
+        raise RangeRefusedError(whole_bytes)
+    return Range(start, end - start)
