@@ -1,0 +1,245 @@
+"""Requests to addresses that users name: sent to the very address that was looked at, and only where one may go.
+
+A name is resolved once, by us, and the connection goes to what was found and checked, so no second answer of a name
+server can lead elsewhere (DNS rebinding). No redirect is followed, no proxy of the environment asked, and certificates
+are checked for the name. The library is httpcore because it takes the way to connect as an argument; httpx, which is
+made of it, does not.
+"""
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpcore
+
+TIMEOUT_SECONDS: Final = 10.0
+"""For all of a request: looking up the name, connecting, sending, and the answer."""
+ANSWER_BYTES_MAX: Final = 65_536
+"""Read of an answer's body, to be polite, and dropped; beyond it we hang up."""
+LOOKUPS_MAX: Final = 8
+"""Names looked up at once, on threads of their own: a name server may be silent for as long as it likes."""
+ADDRESSES_MAX: Final = 3
+"""Addresses of a name that are tried."""
+URL_LENGTH_MAX: Final = 2_000
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Lookup = Callable[[str, int], Sequence[str]]
+
+_URL: Final = re.compile(r"https?://[!-~]+")
+_HOST: Final = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+# What IANA has given out of IPv6 for the public lies in here
+# (https://www.iana.org/assignments/ipv6-address-space): not so mapped, translated (64:ff9b::/96) or local addresses.
+_PUBLIC_V6: Final = ip_network("2000::/3")
+# Ways into IPv4 and what documents use, which older tables of Python's take for public.
+_NEVER: Final = tuple(map(ip_network, ("2001::/23", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")))
+_PORTS: Final = (80, 443)
+
+
+class BadTargetError(ValueError):
+    """No request is sent to such a URL; the message says what would be right."""
+
+
+class RefusedAddressError(Exception):
+    """The name leads only where no request may go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL taken apart, once, for the check and for the request."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """What the header Host says."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How a request went: the answer's status, or what kept it from coming."""
+
+    status: int | None
+    error: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where requests may go: to the public internet by https, to `networks` and, with `has_private`, anywhere."""
+
+    networks: tuple[Network, ...] = ()
+    has_private: bool = False
+
+    def takes(self, url: str) -> Target:
+        """Return a URL that requests may go to, as far as it shows without its address; raises BadTargetError."""
+        target = parse(url)
+        if target.scheme == "http" and not self.networks and not self.has_private:
+            raise BadTargetError("an https URL")
+        return target
+
+    def has(self, address: Address, *, is_encrypted: bool) -> bool:
+        """Tell whether a request may go to an address."""
+        if self.has_private or any(address in network for network in self.networks):
+            return True
+        return is_encrypted and is_public(address)
+
+
+def parse(url: str) -> Target:
+    """Take a URL apart; raises BadTargetError for one that is not plainly http or https, a host and a path."""
+    wrong = BadTargetError(
+        "an http or https URL of a host, without user name and fragment, such as https://example.org/x"
+    )
+    if len(url) > URL_LENGTH_MAX or _URL.fullmatch(url) is None or "\\" in url:
+        raise wrong
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        raise wrong from None
+    if "@" in parts.netloc or "#" in url or not (_HOST.fullmatch(host) or _is_v6(host)):
+        raise wrong
+    if port is None:
+        port = 443 if parts.scheme == "https" else 80
+    if port not in _PORTS and port <= 1024:
+        raise BadTargetError("port 80, 443 or one above 1024")
+    return Target(parts.scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def _is_v6(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return isinstance(ip_address(host), IPv6Address) and "%" not in host
+    return False
+
+
+def is_public(address: Address) -> bool:
+    """Tell whether an address is one of the public internet's, and of one machine."""
+    if isinstance(address, IPv6Address) and address not in _PUBLIC_V6:
+        return False
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NEVER)
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    """Ask the system for a name's addresses; raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return list(dict.fromkeys(str(row[4][0]) for row in found))
+
+
+class _Pinned(httpcore.AsyncNetworkBackend):
+    """Connects to an address that was checked, and to nothing else."""
+
+    def __init__(self, reach: Reach, resolve: Callable[[str, int], Any], *, is_encrypted: bool) -> None:
+        self._reach = reach
+        self._resolve = resolve
+        self._is_encrypted = is_encrypted
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface's
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        found = [ip_address(text) for text in await self._resolve(host, port)]
+        allowed = [one for one in found if self._reach.has(one, is_encrypted=self._is_encrypted)]
+        if not allowed:
+            raise RefusedAddressError
+        *others, last = allowed[:ADDRESSES_MAX]
+        for address in others:
+            with contextlib.suppress(httpcore.ConnectError):
+                return await self._network.connect_tcp(str(address), port, timeout)
+        return await self._network.connect_tcp(str(last), port, timeout)
+
+
+async def _drain(response: httpcore.Response) -> None:
+    left = ANSWER_BYTES_MAX
+    async for part in response.aiter_stream():
+        left -= len(part)
+        if left < 0:
+            break
+
+
+class Outbound:
+    """Sends requests to what users name."""
+
+    def __init__(
+        self,
+        reach: Reach,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        lookup: Lookup = _resolve,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
+        self.reach = reach
+        self._timeout_seconds = timeout_seconds
+        self._lookup = lookup
+        self._trust = trust
+        self._threads = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="lookup")
+
+    def close(self) -> None:
+        """Look up no more names."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def post(self, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Answered:
+        """Send a body of JSON to a URL and return how it went; it raises nothing that a receiver could cause."""
+        began = time.monotonic()
+        status, error = None, None
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                status = await self._post(self.reach.takes(url), headers, body)
+        except TimeoutError:
+            error = "no answer in time"
+        except (BadTargetError, RefusedAddressError):
+            error = "no such address is reached from here"
+        except (socket.gaierror, UnicodeError):
+            error = "the name has no address"
+        except (httpcore.NetworkError, OSError) as failed:
+            error = "no secure connection" if isinstance(failed.__cause__, ssl.SSLError) else "no connection"
+        except httpcore.ProtocolError:
+            error = "the answer is not HTTP"
+        return Answered(status, error, time.monotonic() - began)
+
+    async def _post(self, target: Target, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> int:
+        url = httpcore.URL(
+            scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
+        )
+        pinned = _Pinned(self.reach, self._resolve, is_encrypted=target.scheme == "https")
+        trust = await self._trusted() if target.scheme == "https" else None
+        connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=trust, network_backend=pinned)
+        sent = [(b"host", target.authority.encode()), (b"user-agent", b"Rookery"), *headers]
+        sent += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        try:
+            async with connection.stream("POST", url, headers=sent, content=body) as response:
+                with contextlib.suppress(httpcore.NetworkError, httpcore.ProtocolError):
+                    await _drain(response)
+                return response.status
+        finally:
+            await connection.aclose()
+
+    async def _trusted(self) -> ssl.SSLContext:
+        """Read whom the system trusts, when it is first needed: that takes 40 ms."""
+        if self._trust is None:
+            loop = asyncio.get_running_loop()
+            self._trust = await loop.run_in_executor(self._threads, ssl.create_default_context)
+        return self._trust
+
+    async def _resolve(self, host: str, port: int) -> Sequence[str]:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._lookup, host, port)
