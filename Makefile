@@ -25,8 +25,8 @@ help: ## list these targets
 run: $(READY) ## set up and serve (more options: make run ARGS="--help")
 	$(BIN)/rookery serve $(ARGS)
 
-test: $(READY) ## set up and run every test (one of them: make test ARGS="-k name")
-	$(BIN)/pytest $(ARGS)
+test: $(READY) ## set up and run every test, on all cores (one of them: make test ARGS="-k name")
+	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
 
 check: $(READY) ## lint, formatting and types; changes nothing
 	$(BIN)/ruff check
