@@ -14,6 +14,7 @@ ChannelId = NewType("ChannelId", int)
 CategoryId = NewType("CategoryId", int)
 ThreadId = NewType("ThreadId", int)
 MessageId = NewType("MessageId", int)
+AttachmentId = NewType("AttachmentId", int)
 RoleId = NewType("RoleId", int)
 
 EPOCH_MS = 1_420_070_400_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from bench import cold, fleet, imports, traffic
+from bench import cold, fleet, imports, permissions, search, traffic, unread
 from bench.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -20,6 +20,9 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "fleet": fleet.measure_memory,
     "cold": cold.measure,
     "import": imports.measure,
+    "permissions": permissions.measure,
+    "unread": unread.measure,
+    "search": search.measure,
 }
 
 

@@ -15,13 +15,13 @@ from config.errors import Problem, SettingsError
 from config.lines import Location, line_of, locate
 from config.problems import path_of, quote, show
 from config.values import is_name
-from config.variables import ARCHIVE_KEYS, SERVER
+from config.variables import ARCHIVE_KEYS, FILES_KEYS, SERVER
 
 FILE_BYTES_MAX = 1_048_576
 NESTING_MAX = 8
 """No known key lies deeper; what does is an unknown key, whose value is never shown."""
 
-INHERITED = ("name", "compatibility_date", "server", "triggers", "limits")
+INHERITED = ("name", "compatibility_date", "server", "triggers", "limits", "webhooks")
 NOT_INHERITED = ("vars", "d1_databases", "r2_buckets")
 
 
@@ -43,10 +43,16 @@ class Overlay:
         written = (*self.prefix, *location) if location[0] in self.own else location
         return path_of(written), line_of(written, self.lines)
 
-    def has_endpoint(self) -> bool:
-        """Say whether the archive lies behind an endpoint, even where other keys are wrong."""
+    def has_endpoint(self, binding: str) -> bool:
+        """Say whether a bucket lies behind an endpoint, even where other keys are wrong; one without a known binding is
+        taken for the archive."""
         buckets = self.values.get("r2_buckets")
-        return isinstance(buckets, list) and any(isinstance(each, dict) and "endpoint" in each for each in buckets)
+        return isinstance(buckets, list) and any(
+            isinstance(each, dict)
+            and "endpoint" in each
+            and ("FILES" if each.get("binding") == "FILES" else "ARCHIVE") == binding
+            for each in buckets
+        )
 
     def with_server(self, overrides: dict[str, object]) -> "Overlay":
         """Return the overlay with keys of [server] replaced by variables."""
@@ -156,16 +162,17 @@ def _document(tables: dict[str, Any], lines: dict[Location, int]) -> Document:
 
 
 def _without_keys(value: Any, location: Location, lines: dict[Location, int], problems: list[Problem]) -> Any:
-    """Return the value without the archive's keys wherever they were written; each one becomes a problem."""
+    """Return the value without the keys of buckets wherever they were written; each one becomes a problem."""
     if len(location) > NESTING_MAX or not isinstance(value, dict | list):
         return value
     if isinstance(value, list):
         return [_without_keys(item, (*location, index), lines, problems) for index, item in enumerate(value)]
     kept = {}
+    variables = FILES_KEYS if value.get("binding") == "FILES" else ARCHIVE_KEYS
     for key, item in value.items():
         at = (*location, key)
         squeezed = re.sub(r"[^a-z0-9]", "", key.lower())
-        variable = next((name for field, name in ARCHIVE_KEYS.items() if squeezed.endswith(field.replace("_", ""))), "")
+        variable = next((name for field, name in variables.items() if squeezed.endswith(field.replace("_", ""))), "")
         if variable:
             remedy = f"it in the variable {variable}, or in a file that {variable}_FILE names"
             problems.append(Problem(path_of(at), "a secret, which this file must not hold", remedy, line_of(at, lines)))

@@ -21,7 +21,7 @@ from pydantic import (
 
 from config import documents, problems, variables
 from config.errors import Problem, SettingsError
-from config.values import Cron, Day, FilePath, Host, Name, Network, Origin, Public, Rate, text, whole, wrong
+from config.values import Cron, Day, FilePath, Flag, Host, Name, Network, Origin, Public, Rate, text, whole, wrong
 
 DEFAULTS_PATH = Path(__file__).with_name("rookery.toml")
 """The documented defaults, shipped with the package; a new installation starts from a copy."""
@@ -87,9 +87,9 @@ class Database(Table):
 
 
 class Bucket(Table):
-    """The archive; without `endpoint` it is a folder on disk. The keys never come from the file."""
+    """Object storage; without `endpoint` it is a folder on disk. The keys never come from the file."""
 
-    binding: Literal["ARCHIVE"]
+    binding: Literal["ARCHIVE", "FILES"]
     bucket_name: BucketName
     endpoint: Origin | None = None
     region: Region = "auto"
@@ -113,6 +113,7 @@ class Rates(Table):
     address: TokenBucket = TokenBucket(per_second=100, burst=300)
     room: TokenBucket = TokenBucket(per_second=500, burst=2_000)
     credentials: TokenBucket = TokenBucket(per_second=0.2, burst=10)
+    webhook: TokenBucket = TokenBucket(per_second=1, burst=30)
 
 
 class Limits(Table):
@@ -132,7 +133,15 @@ class Limits(Table):
     room_members_max: Count = 500_000
     group_members_max: Annotated[int, PlainValidator(whole(2, 1_000))] = 10
     rooms_owned_max: Count = 100
+    file_bytes_max: Annotated[int, PlainValidator(whole(1, 5_000_000_000))] = 25_000_000
+    storage_user_bytes_max: Annotated[int, PlainValidator(whole(0, SIZE_BYTES_MAX))] = 50_000_000
     rates: Rates = Rates()
+
+
+class Webhooks(Table):
+    allowed_networks: tuple[Network, ...] = ()
+    allow_private_networks: Flag = False
+    retry_days: Annotated[int, PlainValidator(whole(1, 30))] = 3
 
 
 Binding = TypeVar("Binding", Database, Bucket)
@@ -156,9 +165,13 @@ class Settings(Table):
         Database(binding="DIRECTORY", database_name="directory"),
         Database(binding="SHARDS", database_name="shards"),
     )
-    r2_buckets: tuple[Bucket, ...] = (Bucket(binding="ARCHIVE", bucket_name="archive"),)
+    r2_buckets: tuple[Bucket, ...] = (
+        Bucket(binding="ARCHIVE", bucket_name="archive"),
+        Bucket(binding="FILES", bucket_name="files"),
+    )
     triggers: Triggers = Triggers()
     limits: Limits = Limits()
+    webhooks: Webhooks = Webhooks()
     _notices: tuple[str, ...] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:
@@ -171,8 +184,13 @@ class Settings(Table):
 
     @field_validator("r2_buckets")
     @classmethod
-    def _one_archive(cls, value: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
-        return _each_once(value, ("ARCHIVE",))
+    def _each_bucket(cls, value: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
+        """Without a binding FILES, files are in a folder: settings from before there were files still hold."""
+        names = ("ARCHIVE", "FILES") if any(bucket.binding == "FILES" for bucket in value) else ("ARCHIVE",)
+        found = _each_once(value, names)
+        if len({(bucket.endpoint, bucket.bucket_name) for bucket in found}) < len(found):
+            raise wrong("a bucket_name for each", found="one bucket for both")
+        return found
 
     @property
     def directory(self) -> Database:
@@ -186,8 +204,14 @@ class Settings(Table):
 
     @property
     def archive(self) -> Bucket:
-        """The binding of the object storage."""
-        return self.r2_buckets[0]
+        """The binding of the archive."""
+        return next(bucket for bucket in self.r2_buckets if bucket.binding == "ARCHIVE")
+
+    @property
+    def files(self) -> Bucket:
+        """The binding of the files of messages."""
+        unnamed = Bucket(binding="FILES", bucket_name="files")
+        return next((bucket for bucket in self.r2_buckets if bucket.binding == "FILES"), unnamed)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -211,8 +235,11 @@ def load(path: Path | None, *, environment: str | None = None, environ: Mapping[
     chosen = document.overlay(environment if environment in document.environments else None)
     overrides, unknown = variables.server(environ, Server)
     settings, more = _validate(chosen.with_server(overrides))
-    keys, missing = variables.archive_keys(environ, needed=chosen.has_endpoint())
-    found += [*more, *missing, *unknown]
+    keys: dict[str, dict[str, SecretStr]] = {}
+    for binding in variables.BUCKET_KEYS:
+        keys[binding], missing = variables.bucket_keys(environ, binding, needed=chosen.has_endpoint(binding))
+        more += missing
+    found += [*more, *unknown]
     if found or settings is None:
         raise SettingsError(source, dict.fromkeys(found))
     return _complete(settings, (Path() if path is None else path.parent).absolute(), keys)
@@ -223,8 +250,8 @@ def _validate(overlay: documents.Overlay) -> tuple[Settings | None, list[Problem
     return settings, [problems.explain(Settings, error, overlay.place) for error in errors]
 
 
-def _complete(settings: Settings, folder: Path, keys: Mapping[str, SecretStr]) -> Settings:
-    """Return the settings with absolute paths and with the archive's keys."""
+def _complete(settings: Settings, folder: Path, keys: Mapping[str, Mapping[str, SecretStr]]) -> Settings:
+    """Return the settings with absolute paths and with the keys of buckets."""
     databases = tuple(
         database.model_copy(update={"migrations_dir": database.migrations_dir and folder / database.migrations_dir})
         for database in settings.d1_databases
@@ -232,6 +259,6 @@ def _complete(settings: Settings, folder: Path, keys: Mapping[str, SecretStr]) -
     update = {
         "server": settings.server.model_copy(update={"data_dir": folder / settings.server.data_dir}),
         "d1_databases": databases,
-        "r2_buckets": (settings.archive.model_copy(update=keys),),
+        "r2_buckets": tuple(bucket.model_copy(update=keys[bucket.binding]) for bucket in settings.r2_buckets),
     }
     return settings.model_copy(update=update)

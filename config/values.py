@@ -74,6 +74,12 @@ def _public(value: object) -> str | int | float | bool:
     return value
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise wrong("true or false")
+    return value
+
+
 def _date(value: object) -> datetime.date:
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         return value
@@ -170,6 +176,7 @@ def _clip(field: str) -> str:
 Name = Annotated[str, PlainValidator(_name)]
 Rate = Annotated[float, PlainValidator(_rate)]
 Public = Annotated[str | int | float | bool, PlainValidator(_public)]
+Flag = Annotated[bool, PlainValidator(_flag)]
 Day = Annotated[datetime.date, BeforeValidator(_date)]
 Host = Annotated[str, PlainValidator(_host)]
 Origin = Annotated[str, PlainValidator(_origin)]

@@ -1,4 +1,4 @@
-"""What the process environment adds to the file: changes to [server], and the archive's keys, which live nowhere else.
+"""What the process environment adds to the file: changes to [server], and the keys of buckets, which live nowhere else.
 
 The value of a variable is shown only for [server]; a key, or the path of a file with a key, never is.
 """
@@ -16,17 +16,22 @@ from config.errors import Problem
 SERVER = "ROOKERY_SERVER_"
 ARCHIVE = "ROOKERY_ARCHIVE_"
 ARCHIVE_KEYS = {"access_key_id": f"{ARCHIVE}ACCESS_KEY_ID", "secret_access_key": f"{ARCHIVE}SECRET_ACCESS_KEY"}
+FILES = "ROOKERY_FILES_"
+FILES_KEYS = {"access_key_id": f"{FILES}ACCESS_KEY_ID", "secret_access_key": f"{FILES}SECRET_ACCESS_KEY"}
+BUCKET_KEYS = {"ARCHIVE": ARCHIVE_KEYS, "FILES": FILES_KEYS}
+"""By binding, the variable of each key."""
 KEY_BYTES_MAX = 4_096
 
 
 def server(environ: Mapping[str, str], model: type[BaseModel]) -> tuple[dict[str, object], list[Problem]]:
     """Return the keys of [server] that variables set, not yet checked, and a problem for each unknown variable."""
     fields = {f"{SERVER}{name.upper()}": name for name in model.model_fields}
-    known = [*fields, *(name + end for name in ARCHIVE_KEYS.values() for end in ("", "_FILE"))]
+    keys = [name for names in BUCKET_KEYS.values() for name in names.values()]
+    known = [*fields, *(name + end for name in keys for end in ("", "_FILE"))]
     unknown = [
         Problem(name, "an unknown variable", _nearest(name, known))
         for name in sorted(environ)
-        if name.startswith((SERVER, ARCHIVE)) and name not in known
+        if name.startswith((SERVER, ARCHIVE, FILES)) and name not in known
     ]
     values = {
         field: _parse(environ[name], model.model_fields[field].annotation)
@@ -50,11 +55,13 @@ def _parse(value: str, annotation: object) -> object:
     return (value or None) if type(None) in get_args(annotation) else value
 
 
-def archive_keys(environ: Mapping[str, str], *, needed: bool) -> tuple[dict[str, SecretStr], list[Problem]]:
-    """Return the archive's keys where an endpoint makes them `needed`; for a folder on disk none is read."""
+def bucket_keys(
+    environ: Mapping[str, str], binding: str, *, needed: bool
+) -> tuple[dict[str, SecretStr], list[Problem]]:
+    """Return a bucket's keys where an endpoint makes them `needed`; for a folder on disk none is read."""
     keys: dict[str, SecretStr] = {}
     problems: list[Problem] = []
-    for field, name in ARCHIVE_KEYS.items() if needed else ():
+    for field, name in BUCKET_KEYS[binding].items() if needed else ():
         found = _key(environ.get(name, ""), environ.get(f"{name}_FILE", ""), name)
         if isinstance(found, Problem):
             problems.append(found)
@@ -68,7 +75,7 @@ def _key(value: str, file: str, name: str) -> str | Problem:
         return Problem(name, f"both {name} and {name}_FILE", "only one of them")
     if not value and not file:
         return Problem(
-            name, "nothing", f"the key for the archive's endpoint, or in {name}_FILE the path of a file with it"
+            name, "nothing", f"the key for the bucket's endpoint, or in {name}_FILE the path of a file with it"
         )
     found = value or _key_in(file)
     if found is None:

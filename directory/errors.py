@@ -4,7 +4,9 @@ DirectoryError
 ├── NotFoundError              not there
 │   ├── UserNotFoundError
 │   ├── RoomNotFoundError
-│   └── SessionNotFoundError
+│   ├── SessionNotFoundError
+│   ├── BotNotFoundError       unknown, or private and another's: one answer for both
+│   └── BotTokenNotFoundError
 ├── TakenError                 someone else has it
 │   ├── UsernameTakenError
 │   │   └── ConfusableUsernameError   free, but it looks like a name that is not
@@ -19,7 +21,18 @@ DirectoryError
 │   ├── AccountSuspendedError  told only to whom knows the password
 │   ├── AccountBannedError     likewise
 │   ├── InviteNotUsableError   unknown, expired, used up or revoked: one answer for all
-│   ├── TooManyRoomsError
+│   ├── BlockingError          the person who asks blocks the other
+│   ├── MessagesRefusedError   whoever is asked takes no messages: blocked, closed, gone: one answer for all
+│   ├── LimitReachedError      as many as one may have; says how many
+│   │   ├── TooManyRoomsError
+│   │   ├── TooManyInvitesError
+│   │   ├── TooManyChatsError
+│   │   ├── TooManyBlocksError
+│   │   ├── TooManyBotsError
+│   │   └── TooManyTokensError
+│   ├── QuotaExceededError     the files would be more than one may store; says how many bytes there are
+│   ├── NoBotsError            guests and bots have none
+│   ├── OutrankedError         nobody acts upon themselves, moderators only upon people without a capability
 │   └── LastAdminError
 ├── StorageFullError           the disk is full; nothing was written
 ├── UnavailableError           try again later; says when
@@ -55,6 +68,17 @@ class RoomNotFoundError(NotFoundError):
 class SessionNotFoundError(NotFoundError):
     def __init__(self) -> None:
         super().__init__("There is no such session; it may have ended already.")
+
+
+class BotNotFoundError(NotFoundError):
+    def __init__(self, bot_id: int) -> None:
+        self.bot_id = bot_id
+        super().__init__("There is no such bot, or it is not yours.")
+
+
+class BotTokenNotFoundError(NotFoundError):
+    def __init__(self) -> None:
+        super().__init__("This bot has no such token; it may have ended already.")
 
 
 class TakenError(DirectoryError):
@@ -136,10 +160,84 @@ class InviteNotUsableError(RefusedError):
         super().__init__("This invite cannot be used. Ask for a new one.")
 
 
-class TooManyRoomsError(RefusedError):
+class BlockingError(RefusedError):
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        super().__init__(f"You block the user {user_id}. Lift the block first.")
+
+
+class MessagesRefusedError(RefusedError):
+    """Never says why: whoever is blocked must not learn it."""
+
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        super().__init__(f"The user {user_id} takes no messages from you.")
+
+
+class LimitReachedError(RefusedError):
+    """Somebody has as many of something as one may."""
+
+
+class TooManyInvitesError(LimitReachedError):
+    def __init__(self, invites_max: int, *, is_own: bool) -> None:
+        self.invites_max = invites_max
+        whose = "You have" if is_own else "This room has"
+        super().__init__(f"{whose} {invites_max} invites that work, which is the limit. Revoke one, or use one.")
+
+
+class TooManyChatsError(LimitReachedError):
+    def __init__(self, chats_max: int) -> None:
+        self.chats_max = chats_max
+        super().__init__(f"You opened {chats_max} direct chats, which is the limit. Let others write to you first.")
+
+
+class TooManyBlocksError(LimitReachedError):
+    def __init__(self, blocks_max: int) -> None:
+        self.blocks_max = blocks_max
+        super().__init__(f"You block {blocks_max} people, which is the limit. Lift a block first.")
+
+
+class TooManyBotsError(LimitReachedError):
+    def __init__(self, bots_max: int) -> None:
+        self.bots_max = bots_max
+        super().__init__(f"You have {bots_max} bots, which is the limit. Delete one first.")
+
+
+class TooManyTokensError(LimitReachedError):
+    def __init__(self, tokens_max: int) -> None:
+        self.tokens_max = tokens_max
+        super().__init__(f"This bot has {tokens_max} tokens, which is the limit. Revoke one first.")
+
+
+class QuotaExceededError(RefusedError):
+    """`used_bytes` counts uploads that are still to come."""
+
+    def __init__(self, used_bytes: int, size_bytes: int, bytes_max: int) -> None:
+        self.used_bytes, self.size_bytes, self.bytes_max = used_bytes, size_bytes, bytes_max
+        super().__init__(
+            f"You store {used_bytes} of {bytes_max} bytes, and this file has {size_bytes}. Delete messages with files, "
+            "or cancel uploads, to make room."
+        )
+
+
+class NoBotsError(RefusedError):
+    def __init__(self) -> None:
+        super().__init__("Only people with an account have bots. Register first.")
+
+
+class TooManyRoomsError(LimitReachedError):
     def __init__(self, rooms_max: int) -> None:
         self.rooms_max = rooms_max
         super().__init__(f"You own {rooms_max} rooms, which is the limit. Delete one, or hand one over.")
+
+
+class OutrankedError(RefusedError):
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        super().__init__(
+            f"You may not do this to the user {user_id}: nobody does it to themselves, and moderators of the platform "
+            "to no administrator and to no other moderator."
+        )
 
 
 class LastAdminError(RefusedError):

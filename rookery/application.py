@@ -4,24 +4,33 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings, TokenBucket
 from directory.directory import Directory
+from ids import RoomId
+from monitor.file_sweeps import FileSweep
+from objects.store import Store
 from rookery import VERSION, logs
-from rookery.composition import Stores, now_ms, open_stores
+from rookery.composition import DAY_MS, Stores, now_ms, open_files, open_stores
 from router import app, founding
+from router.deliveries import Deliveries, Pace
 from router.edge import Limits
 from router.limits import Buckets, Rate
 from router.metrics import Metrics
+from router.outbound import Outbound, Reach
+from shard.pool import Publish
+from shard.rows import Event
 
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_SECONDS = 0.5
 """How soon a change by another process (the command line) is seen: a revoked session must end within a second."""
+SWEEP_EVERY_SECONDS = 5.0
+"""How soon the bytes of what was deleted are removed."""
 FLUSH_EVERY_SECONDS = 60.0
 """How long the use of a session may be known in memory only: losing it costs a minute of a week's sliding expiry."""
 
@@ -44,20 +53,39 @@ class Application:
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[None]:
         metrics = Metrics()
-        async with open_stores(self._settings, lambda _room_id, events: metrics.committed(len(events))) as stores:
+        relay = _Relay([lambda _room_id, events: metrics.committed(len(events))])
+        async with open_stores(self._settings, relay.publish) as stores, open_files(self._settings) as store:
             mended = await founding.mend(stores.directory, stores.pool, now_ms=now_ms())
             if mended:
                 log.warning("half-made rooms were mended", extra={"count": mended})
-            self._served = logs.watched(_build(self._settings, stores, metrics))
-            chores = asyncio.create_task(_do_chores(stores.directory))
+            outbound = _open_outbound(self._settings)
+            deliveries = _deliveries(self._settings, stores, metrics, outbound)
+            sweep = FileSweep(stores.directory, stores.pool, store)
+            relay.listeners += [deliveries.publish, sweep.publish]
+            self._served = logs.watched(_build(self._settings, stores, metrics, deliveries, store, sweep.hint))
+            work = (_do_chores(stores.directory), deliveries.run(), _sweep_files(sweep))
+            tasks = [asyncio.create_task(each) for each in work]
             self._ready()
             try:
                 yield
             finally:
-                chores.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await chores
+                for task in tasks:
+                    task.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await task
+                outbound.close()
                 await stores.directory.sessions.flush(now_ms=now_ms())
+
+
+class _Relay:
+    """Passes every commit on to whoever listens; made before what listens, since that is made of the stores."""
+
+    def __init__(self, listeners: list[Publish]) -> None:
+        self.listeners = listeners
+
+    def publish(self, room_id: RoomId, events: Sequence[Event]) -> None:
+        for listener in self.listeners:
+            listener(room_id, events)
 
 
 class _Lifespan:
@@ -81,7 +109,27 @@ class _Lifespan:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _build(settings: Settings, stores: Stores, metrics: Metrics) -> ASGIApp:
+def _open_outbound(settings: Settings) -> Outbound:
+    reach = settings.webhooks
+    return Outbound(Reach(reach.allowed_networks, reach.allow_private_networks))
+
+
+def _deliveries(settings: Settings, stores: Stores, metrics: Metrics, outbound: Outbound) -> Deliveries:
+    pace = Pace(give_up_seconds=settings.webhooks.retry_days * DAY_MS / 1000)
+    found = Deliveries(stores.directory, stores.pool, outbound, clock=now_ms, pace=pace, count=metrics.delivered)
+    text = "For how long the oldest event that an outgoing webhook should have told has been waiting."
+    metrics.watch("rookery_webhook_backlog_seconds", text, lambda: found.backlog_seconds)
+    return found
+
+
+def _build(
+    settings: Settings,
+    stores: Stores,
+    metrics: Metrics,
+    deliveries: Deliveries,
+    store: Store,
+    freed: Callable[[RoomId], None],
+) -> ASGIApp:
     limits, server = settings.limits, settings.server
     metrics.watch("rookery_shards_open", "Shards that are open.", lambda: stores.pool.open_count)
     metrics.watch("rookery_shard_tasks_waiting", "Tasks that wait for a shard.", lambda: stores.pool.waiting_count)
@@ -100,6 +148,10 @@ def _build(settings: Settings, stores: Stores, metrics: Metrics) -> ASGIApp:
             search_deadline_seconds=limits.search_deadline_ms / 1000,
             rooms_owned_max=limits.rooms_owned_max,
             room_members_max=limits.room_members_max,
+            group_members_max=limits.group_members_max,
+            file_bytes_max=limits.file_bytes_max,
+            storage_user_bytes_max=limits.storage_user_bytes_max,
+            webhook_rate=Rate(limits.rates.webhook.per_second, limits.rates.webhook.burst),
             site_vars=settings.vars,
         ),
         limits=Limits(
@@ -112,6 +164,9 @@ def _build(settings: Settings, stores: Stores, metrics: Metrics) -> ASGIApp:
         metrics=metrics,
         checks={"directory": stores.directory.database.ping},
         clock=now_ms,
+        deliveries=deliveries,
+        store=store,
+        freed=freed,
     )
 
 
@@ -129,5 +184,15 @@ async def _do_chores(directory: Directory) -> None:
             if time.monotonic() - flushed_at > FLUSH_EVERY_SECONDS:
                 flushed_at = time.monotonic()
                 await directory.sessions.flush(now_ms=now_ms())
+        except Exception:  # a chore that fails is tried again; the server goes on
+            log.exception("a chore failed")
+
+
+async def _sweep_files(sweep: FileSweep) -> None:
+    """Remove files that nobody needs, now and then; apart from the other chores, since object storage may be slow."""
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_SECONDS)
+        try:
+            await sweep.run(now_ms=now_ms())
         except Exception:  # a chore that fails is tried again; the server goes on
             log.exception("a chore failed")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rookery import VERSION
-from rookery.commands import doctor, imports, init, migrate, rooms, serve, users
+from rookery.commands import audit, doctor, imports, init, migrate, rooms, serve, users
 from rookery.options import Options
 from rookery.outputs import Output
 
@@ -63,6 +63,7 @@ app.command()(doctor.doctor)
 app.add_typer(migrate.app, name="migrate")
 app.add_typer(users.app, name="user")
 app.add_typer(rooms.app, name="room")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

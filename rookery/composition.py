@@ -13,6 +13,8 @@ import sqlite
 from config.settings import Settings
 from directory.directory import Directory
 from migrations import engine
+from objects import disk, s3
+from objects.store import Store
 from rookery import process
 from rookery.errors import CommandError
 from shard.files import WRITER_CACHE_KIB, Bounds
@@ -142,6 +144,31 @@ def _shards_open_max(settings: Settings) -> int:
         facts = {"wanted": wanted, "open_max": fitting}
         log.warning("fewer shards may be open than the settings say: raise the limit of open files", extra=facts)
     return min(wanted, fitting)
+
+
+@asynccontextmanager
+async def open_files(settings: Settings) -> AsyncIterator[Store]:
+    """Open the object storage of the files of messages, a folder or a bucket, and close it when the block ends."""
+    store = _files_store(settings)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _files_store(settings: Settings) -> Store:
+    bucket = settings.files
+    if bucket.endpoint is None:
+        return disk.open_store(settings.server.data_dir / bucket.bucket_name)
+    assert bucket.access_key_id is not None, "settings with an endpoint have its keys"
+    assert bucket.secret_access_key is not None, "settings with an endpoint have its keys"
+    return s3.open_store(
+        endpoint=bucket.endpoint,
+        bucket_name=bucket.bucket_name,
+        region=bucket.region,
+        access_key_id=bucket.access_key_id.get_secret_value(),
+        secret_access_key=bucket.secret_access_key.get_secret_value(),
+    )
 
 
 @asynccontextmanager

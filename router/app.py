@@ -14,15 +14,36 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from directory.directory import Directory
-from router import openapi
+from ids import RoomId
+from objects.store import Store
+from router import communities, openapi
 from router.auth import Authenticator
+from router.deliveries import Deliveries
 from router.doors import People, RoomDoor
 from router.edge import Edge, Limits, PathApp, serve
 from router.endpoints.accounts import Accounts
+from router.endpoints.amend import Amend
+from router.endpoints.bots import Bots
+from router.endpoints.chats import Chats
+from router.endpoints.files import Files
+from router.endpoints.hooks import PING_RATE, Hooks
+from router.endpoints.invites import Invites
+from router.endpoints.moderate import Moderate
 from router.endpoints.operate import Check, Operate, SiteView
+from router.endpoints.overwrites import Overwrites
+from router.endpoints.platform import Platform
+from router.endpoints.reactions import Reactions
+from router.endpoints.reading import Reading
+from router.endpoints.roles import Roles
 from router.endpoints.rooms import Rooms
+from router.endpoints.search import Search
 from router.endpoints.shape import Shape
 from router.endpoints.talk import Talk
+from router.endpoints.threads import Threads
+from router.endpoints.voice import Voice
+from router.entering import Entrance
+from router.founding import DirectChats
+from router.limits import Buckets, Rate
 from router.metrics import Metrics
 from router.table import Route
 from shard.pool import ShardPool
@@ -44,6 +65,10 @@ class Options:
     search_deadline_seconds: float
     rooms_owned_max: int
     room_members_max: int
+    group_members_max: int
+    file_bytes_max: int
+    storage_user_bytes_max: int
+    webhook_rate: Rate
     site_vars: Mapping[str, str | int | float | bool]
 
 
@@ -73,10 +98,22 @@ def build(
     metrics: Metrics,
     checks: dict[str, Check],
     clock: Callable[[], int],
+    store: Store,
+    freed: Callable[[RoomId], None],
+    deliveries: Deliveries,
     lifespan: Lifespan | None = None,
 ) -> ASGIApp:
-    """Return the application over two open stores."""
-    table = routes(directory, pool, options=options, metrics=metrics, checks=checks)
+    """Return the application over open stores; `freed` is told of rooms whose files are to be removed."""
+    table = routes(
+        directory,
+        pool,
+        options=options,
+        metrics=metrics,
+        checks=checks,
+        deliveries=deliveries,
+        store=store,
+        freed=freed,
+    )
     edge = Edge(Authenticator(directory.sessions, (options.own_origin, *options.cross_origins)), limits, metrics, clock)
 
     async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +131,7 @@ def _shared_with(origins: tuple[str, ...], served: ASGIApp) -> ASGIApp:
     return CORSMiddleware(
         served,
         allow_origins=origins,
-        allow_methods=("GET", "POST", "PATCH", "DELETE"),
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=("Authorization", "Content-Type"),
         allow_credentials=True,
         expose_headers=("X-Request-Id", "RateLimit", "RateLimit-Policy", "Retry-After"),
@@ -102,19 +139,39 @@ def _shared_with(origins: tuple[str, ...], served: ASGIApp) -> ASGIApp:
 
 
 def routes(
-    directory: Directory, pool: ShardPool, *, options: Options, metrics: Metrics, checks: dict[str, Check]
+    directory: Directory,
+    pool: ShardPool,
+    *,
+    options: Options,
+    metrics: Metrics,
+    checks: dict[str, Check],
+    deliveries: Deliveries,
+    store: Store,
+    freed: Callable[[RoomId], None],
 ) -> tuple[Route, ...]:
     """Return the route table, the busiest routes first: they are looked at in order."""
-    door, people = RoomDoor(directory.rooms, pool), People(directory.profiles)
+    door, people = RoomDoor(directory.rooms, directory.chats, pool), People(directory.profiles)
+    entrance = Entrance(directory, pool, options.room_members_max)
     parts = (
-        Talk(
-            door, pool, people, options.message_length_max, options.page_size_max, options.search_deadline_seconds
-        ).routes()
+        Talk(door, pool, people, options.message_length_max, options.page_size_max).routes()
+        + Amend(door, pool, options.message_length_max, options.page_size_max).routes()
+        + Reading(directory, pool, door, people, options.page_size_max).routes()
+        + Reactions(door, pool, people, options.page_size_max).routes()
+        + Threads(door, pool, options.page_size_max).routes()
+        + Search(directory, door, pool, people, options.page_size_max, options.search_deadline_seconds).routes()
+        + Files(directory, pool, door, store, freed, options.file_bytes_max, options.storage_user_bytes_max).routes()
         + Shape(door, pool).routes()
-        + Rooms(
-            directory, pool, door, people, options.rooms_owned_max, options.room_members_max, options.page_size_max
-        ).routes()
+        + Overwrites(door, pool).routes()
+        + Roles(door, pool, people, options.page_size_max).routes()
+        + Moderate(directory, pool, door, people, entrance, options.page_size_max).routes()
+        + Rooms(directory, pool, door, people, entrance, options.rooms_owned_max, options.page_size_max).routes()
+        + Invites(directory, pool, door, people, entrance).routes()
+        + Platform(directory, door, people, options.page_size_max).routes()
         + Accounts(directory, options.registration_is_open).routes()
+        + _chats(directory, pool, door, people, entrance, options).routes()
+        + Voice(door, pool, people).routes()
+        + Bots(directory, pool, door, entrance).routes()
+        + _hooks(directory, pool, door, people, deliveries, options).routes()
     )
     page = DOCS_PAGE.read_bytes()
 
@@ -122,8 +179,24 @@ def routes(
     def document() -> dict[str, Any]:
         return openapi.document(table, title=options.title, version=options.version)
 
-    table = parts + Operate(metrics, checks, document, lambda: page, _site(options)).routes()
+    table = communities.guarded(parts, door) + Operate(metrics, checks, document, lambda: page, _site(options)).routes()
     return table
+
+
+def _hooks(
+    directory: Directory, pool: ShardPool, door: RoomDoor, people: People, deliveries: Deliveries, options: Options
+) -> Hooks:
+    rates, pings = Buckets("webhook", options.webhook_rate), Buckets("ping", PING_RATE)
+    origin, length_max = options.own_origin, options.message_length_max
+    return Hooks(directory, pool, door, people, deliveries, rates, pings, origin, length_max)
+
+
+def _chats(
+    directory: Directory, pool: ShardPool, door: RoomDoor, people: People, entrance: Entrance, options: Options
+) -> Chats:
+    direct = DirectChats(directory, pool)
+    owned_max, group_max = options.rooms_owned_max, options.group_members_max
+    return Chats(directory, pool, door, people, entrance, direct, owned_max, group_max, options.page_size_max)
 
 
 def _site(options: Options) -> SiteView:

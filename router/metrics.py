@@ -5,6 +5,7 @@ counters take a lock each, which was 4 % of a send.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -40,6 +41,7 @@ class Metrics(Collector):
         self._tallies: dict[tuple[Route | None, int], _Tally] = {}
         self._hung_up = 0
         self._events = 0
+        self._deliveries: Counter[str] = Counter()
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Show a value that is asked for at every scrape."""
@@ -62,6 +64,10 @@ class Metrics(Collector):
         """Count events of a commit."""
         self._events += count
 
+    def delivered(self, outcome: str) -> None:
+        """Count how a delivery to a webhook went."""
+        self._deliveries[outcome] += 1
+
     def page(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -81,6 +87,11 @@ class Metrics(Collector):
             "rookery_http_hung_up", "Clients that left before their request was whole.", self._hung_up
         )
         yield CounterMetricFamily("rookery_events", "Events committed to shards.", self._events)
+        text = "Deliveries to outgoing webhooks."
+        deliveries = CounterMetricFamily("rookery_webhook_deliveries", text, labels=("outcome",))
+        for outcome, count in self._deliveries.items():
+            deliveries.add_metric((outcome,), count)
+        yield deliveries
 
 
 def _cumulative(tally: _Tally) -> list[tuple[str, float]]:

@@ -8,14 +8,12 @@ from typing import Any, NotRequired
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from directory import errors as central
 from router import problems
 from router.auth import COOKIE
-from router.errors import EdgeError, TooManyRequestsError
+from router.errors import EdgeError
 from router.problems import Meaning
 from router.table import Gate, Route
 from router.wire.fields import ID_SCHEMA, Nothing, Wire
-from shard import errors as shard
 
 
 class ProblemFault(TypedDict):
@@ -38,20 +36,32 @@ class ProblemView(TypedDict):
 
 EVERYWHERE = frozenset({400, 403, 413, 415, 422, 429, 500, 503})
 """Statuses of the edge itself: each may refuse any request, whatever its route."""
-_SIGN_IN_PROBLEMS = {Gate.SIGNED_IN: {401}, Gate.ADMIN: {401}}
-_RETRYABLE = (shard.UnavailableError, central.UnavailableError, TooManyRequestsError)
+_SIGN_IN_PROBLEMS = {Gate.SIGNED_IN: {401}, Gate.MODERATOR: {401}, Gate.ADMIN: {401}}
 _REF = "#/components/schemas/{model}"
 
 TAGS = {
     "accounts": "Signing up and in, and one's own account.",
-    "rooms": "Finding, making, entering and leaving rooms.",
-    "channels": "The channels of a room.",
+    "rooms": "Finding, making, entering, leaving and running rooms.",
+    "members": "Who is in a room, and what moderators do.",
+    "channels": "The categories and channels of a room.",
+    "overwrites": "Who may what in a channel or category.",
+    "roles": "Who stands above whom, what each role allows, and who has it.",
     "messages": "Sending, reading and searching.",
+    "files": "Uploading files, attaching them to messages, and reading them.",
     "threads": "Topics with a title inside a channel.",
+    "reactions": "What people answer a message with, besides words.",
+    "pins": "Messages that a channel keeps at hand.",
+    "reading": "What is read, what is left to read, what calls one, and taking it all along.",
+    "chats": "Direct chats, groups of a few people, and whom one blocks.",
+    "voice": "Who is in voice, and who was.",
+    "bots": "Bots, their tokens, and letting them into rooms.",
+    "webhooks": "Programs that post into a room, and programs that are told of it.",
+    "platform": "What administrators and moderators of the whole platform do.",
     "operate": "Health, figures, and these documents.",
 }
 HEADERS = {
     "X-Request-Id": ("This answer's id in the server's log.", {"type": "string"}),
+    "Location": ("Where the answer is.", {"type": "string"}),
     "RateLimit": ('What is left: `"user";r=59;t=1` (draft-ietf-httpapi-ratelimit-headers-10).', {"type": "string"}),
     "RateLimit-Policy": ('The limit that counts: `"user";q=60;w=3`.', {"type": "string"}),
     "Retry-After": ("Seconds until asking again may help.", {"type": "integer"}),
@@ -103,7 +113,7 @@ def problem_types() -> Iterator[dict[str, Any]]:
             "status": meaning.status,
             "title": meaning.title,
             "description": _MEANS[meaning.slug],
-            "is_retryable": issubclass(kind, _RETRYABLE),
+            "is_retryable": issubclass(kind, problems.RETRYABLE),
         }
 
 
@@ -132,7 +142,11 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
             "required": any(field.is_required() for field in route.takes.model_fields.values()),
             "content": {"application/json": {"schema": _schema(route.takes, schemas)}},
         }
-    if route.gate in (Gate.SIGNED_IN, Gate.ADMIN):
+    if route.is_upload:
+        operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": _schema(bytes, schemas)}}}
+    if route.scope is not None:
+        operation["x-bot-scope"] = route.scope.value
+    if route.gate in _SIGN_IN_PROBLEMS:
         operation["security"] = [{"token": []}, {"cookie": []}]
     return operation
 
@@ -148,15 +162,16 @@ def _responses(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if route.answers is not None:
         content = {route.media_type: {"schema": _schema(route.answers, schemas)}}
-    for status in (route.status, route.or_status):
+    for status in (route.status, route.or_status, *route.also):
         if status is None:
             continue
+        has_content = bool(content) and not (status in route.also and status >= HTTPStatus.MULTIPLE_CHOICES)
         refused = {"application/problem+json": {"schema": _schema(ProblemView, schemas)}}
         responses[str(status)] = {
             "description": HTTPStatus(status).phrase,
             "headers": _header_references(status),
             # /readyz answers 503 in its own words, and the edge in front of it in a problem's.
-            **({"content": content | (refused if status in statuses(route) else {})} if content else {}),
+            **({"content": content | (refused if status in statuses(route) else {})} if has_content else {}),
         }
     return dict(sorted(responses.items()))
 
@@ -171,7 +186,8 @@ def _refusal(status: int, known: list[dict[str, Any]], schemas: dict[str, Any]) 
 
 
 def _header_references(status: int) -> dict[str, Any]:
-    names = [name for name in HEADERS if name != "Retry-After" or status in (429, 503)]
+    only = {"Retry-After": (429, 503), "Location": (302,)}
+    names = [name for name in HEADERS if name not in only or status in only[name]]
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
@@ -244,12 +260,19 @@ _MEANS = {
     "invalid": "Fields are missing, unknown or wrong; errors names each.",
     "bad-search": "The search has no word, no phrase and no beginning of a word, or too many of them.",
     "too-many-requests": "A rate limit is used up. Wait for as long as Retry-After says.",
+    "slow-mode": "The channel is in slow mode and your last message a moment ago. Wait as long as Retry-After says.",
     "unexpected": "A mistake in the server. Its log has the details under request_id.",
     "room-broken": "This room's file is missing or damaged, and an operator has to look; other rooms go on.",
     "outcome-unknown": "The disk failed while this was stored. Send a message again with the same nonce; look "
     "before repeating anything else.",
     "deadline": "It took too long and was stopped, and nothing was stored. Ask for less at once.",
     "busy": "Too much is going on, and nothing was stored. Repeat it a little later.",
+    "too-slow": "The file did not come within its time. The connection is closed; send it again.",
+    "range-refused": "The file ends before the range begins; Content-Range says how long it is.",
+    "upload-mismatch": "The bytes are not the announced ones, or not an image of the announced type.",
+    "quota-exceeded": "With this file you would store more than one person may. Delete something first.",
+    "link-refused": "The link is not as the server gave it, or its time is over. Ask for a new one.",
+    "file-damaged": "The file's bytes were lost or changed in the server's storage; an operator has to look.",
     "storage-full": "The disk or the room is full, or the room is read-only. Nothing was stored.",
 }
 _DESCRIPTION = (

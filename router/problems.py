@@ -7,13 +7,16 @@ import orjson
 from pydantic import ValidationError
 
 from directory import errors as central
+from objects import errors as objects
 from router.errors import (
     BodyTooLargeError,
     EdgeError,
     FieldFault,
     InvalidError,
     MalformedError,
+    RangeRefusedError,
     TooManyRequestsError,
+    TooSlowError,
     UnauthenticatedError,
     WrongMethodError,
 )
@@ -38,6 +41,7 @@ MEANINGS: tuple[tuple[type[Exception], Meaning], ...] = (
     (shard.NotFoundError, Meaning(404, "not-found", "Not found")),
     (shard.ForbiddenError, Meaning(403, "forbidden", "Not allowed")),
     (shard.ConflictError, Meaning(409, "conflict", "Not in this state")),
+    (shard.SlowModeError, Meaning(429, "slow-mode", "Slow mode")),
     (shard.BadSearchError, Meaning(422, "bad-search", "Nothing to search for")),
     (shard.ShardFullError, Meaning(507, "storage-full", "No space left")),
     (shard.BrokenShardError, Meaning(503, "room-broken", "The room's storage is unavailable")),
@@ -49,12 +53,30 @@ MEANINGS: tuple[tuple[type[Exception], Meaning], ...] = (
     (central.RefusedValueError, Meaning(422, "invalid", "Invalid fields")),
     (central.BadCredentialsError, Meaning(401, "bad-credentials", "Wrong name or password")),
     (central.InviteNotUsableError, Meaning(404, "not-found", "Not found")),
-    (central.TooManyRoomsError, Meaning(409, "conflict", "Not in this state")),
+    (central.BlockingError, Meaning(409, "conflict", "Not in this state")),
+    (central.QuotaExceededError, Meaning(413, "quota-exceeded", "Storage used up")),
+    (central.LimitReachedError, Meaning(409, "conflict", "Not in this state")),
     (central.RefusedError, Meaning(403, "forbidden", "Not allowed")),
     (central.StorageFullError, Meaning(507, "storage-full", "No space left")),
     (central.CommitUnknownError, Meaning(503, "outcome-unknown", "Stored or not")),
     (central.UnavailableError, Meaning(503, "busy", "Busy")),
+    (objects.BadContentError, Meaning(422, "invalid", "Invalid fields")),
+    (objects.ContentMismatchError, Meaning(422, "upload-mismatch", "Not the announced file")),
+    (objects.SignatureRefusedError, Meaning(403, "link-refused", "This link does not work")),
+    (objects.ObjectNotFoundError, Meaning(500, "file-damaged", "The file is damaged")),
+    (objects.CorruptObjectError, Meaning(500, "file-damaged", "The file is damaged")),
+    (objects.StoreFullError, Meaning(507, "storage-full", "No space left")),
+    (objects.StoreUnavailableError, Meaning(503, "busy", "Busy")),
 )
+
+RETRYABLE = (
+    shard.UnavailableError,
+    shard.SlowModeError,
+    central.UnavailableError,
+    objects.StoreUnavailableError,
+    TooManyRequestsError,
+)
+"""What says when repeating the request may help."""
 
 UNEXPECTED = Meaning(500, "unexpected", "A mistake of ours")
 
@@ -96,13 +118,15 @@ def _meaning(error: Exception) -> Meaning:
 
 def _headers(error: Exception) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", MEDIA_TYPE)]
-    if isinstance(error, (shard.UnavailableError, central.UnavailableError, TooManyRequestsError)):
+    if isinstance(error, RETRYABLE):
         headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
     if isinstance(error, WrongMethodError):
         headers.append((b"allow", error.allowed.encode()))
     if isinstance(error, (UnauthenticatedError, central.BadCredentialsError)):
         headers.append((b"www-authenticate", b"Bearer"))
-    if isinstance(error, BodyTooLargeError):
+    if isinstance(error, RangeRefusedError):
+        headers.append((b"content-range", f"bytes */{error.size_bytes}".encode()))
+    if isinstance(error, (BodyTooLargeError, TooSlowError)):
         # The rest of the body is not read, so the connection cannot serve another request.
         headers.append((b"connection", b"close"))
     return headers

@@ -5,20 +5,22 @@ connection; the lanes see to it that one thread at a time uses them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import apsw
 
 import ids
+from shard import words
 from shard.rows import Event
 
 
 class Reader:
     """Answers questions in one snapshot of a shard."""
 
-    __slots__ = ("_execute", "room_id")
+    __slots__ = ("_connection", "_execute", "room_id")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId) -> None:
+        self._connection = connection
         self._execute = connection.execute
         self.room_id = room_id
 
@@ -30,6 +32,11 @@ class Reader:
         """Return every row; the statement bounds how many."""
         return self._execute(sql, parameters).fetchall()
 
+    def tokens(self, text: str) -> list[tuple[int, int, str]]:
+        """Cut a text into words as the search index does: where each begins and ends in UTF-8, and the folded word."""
+        cut = self._connection.fts5_tokenizer(*words.TOKENIZER)
+        return cast(list[tuple[int, int, str]], cut(text.encode(), apsw.FTS5_TOKENIZE_DOCUMENT, None))
+
 
 class Writer(Reader):
     """Changes a shard inside the transaction that its lane holds open.
@@ -38,11 +45,10 @@ class Writer(Reader):
     everything in this shard. What costs much for each change is put off with `later` to the end of the transaction.
     """
 
-    __slots__ = ("_connection", "_later", "emitted", "ids")
+    __slots__ = ("_later", "emitted", "ids")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId, sequence: ids.Sequence) -> None:
         super().__init__(connection, room_id)
-        self._connection = connection
         self.ids = sequence
         self.emitted: list[Event] = []
         self._later: list[tuple[Callable[[Writer, list[Any]], None], Any]] = []

@@ -5,6 +5,7 @@ ShardError
 │   ├── NotFoundError          not there, or not for this person to see: one answer for both
 │   ├── ForbiddenError         visible, but this needs a permission that the person lacks
 │   ├── ConflictError          the room's present state forbids it
+│   ├── SlowModeError          too soon after this person's last message in the channel; says when it may be sent
 │   └── BadSearchError         the search text cannot be searched for
 ├── ShardFullError             the disk or the shard's size limit; nothing was written
 └── UnavailableError           try again later; says when, and whether something may have been written
@@ -41,6 +42,14 @@ class ForbiddenError(RejectedError):
 
 class ConflictError(RejectedError):
     """The state of the room forbids the act."""
+
+
+class SlowModeError(RejectedError):
+    """The channel is in slow mode. `retry_after_seconds` is when this person may send again."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(f"This channel is in slow mode: send again in {retry_after_seconds} s.")
 
 
 class BadSearchError(RejectedError):

@@ -11,7 +11,7 @@ import ids
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
 from shard import files
-from shard.acts import shaping, talking
+from shard.acts import branching, shaping, talking
 from shard.acts.shaping import ChannelDraft
 from shard.messages import Draft
 
@@ -101,7 +101,7 @@ def test_ids_go_on_after_a_restart_with_a_clock_gone_back(tmp_path: Path, made: 
             if made == "message":
                 return talking.send_message(writer, OWNER, general, Draft(name), now_ms=now_ms).message.id
             if made == "thread":
-                return talking.open_thread(writer, OWNER, general, name, now_ms=now_ms).id
+                return branching.open_thread(writer, OWNER, general, name, now_ms=now_ms).id
             return shaping.create_channel(writer, OWNER, ChannelDraft(name), now_ms=now_ms).id
         finally:
             connection.close()
@@ -110,7 +110,7 @@ def test_ids_go_on_after_a_restart_with_a_clock_gone_back(tmp_path: Path, made: 
         tmp_path,
         RoomId(1),
         MIGRATIONS,
-        lambda writer: shaping.found_room(writer, "group", OWNER, [ChannelDraft("general")], now_ms=NOW_MS),
+        lambda writer: shaping.found_room(writer, "community", OWNER, [ChannelDraft("general")], now_ms=NOW_MS),
         now_ms=NOW_MS,
     )
     general = ChannelId(founded[0].id)

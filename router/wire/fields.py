@@ -51,6 +51,9 @@ Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 Description = Annotated[str, StringConstraints(max_length=1024), NO_NUL]
 
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=512), NO_NUL]
+"""Why a moderator did something, for the audit log."""
+
 
 class Wire(BaseModel):
     """Base of every model on the wire."""
@@ -60,6 +63,12 @@ class Wire(BaseModel):
 
 class Nothing(Wire):
     """No body, or no query parameters."""
+
+
+class Why(Wire):
+    """Nothing but a reason, which may be left out."""
+
+    reason: Reason | None = None
 
 
 class Paged(Wire):

@@ -8,6 +8,7 @@ import pytest
 
 import sqlite
 from directory import audit
+from directory.audit import Filter
 from directory.database import Database
 from directory.origins import Origin
 
@@ -35,7 +36,7 @@ async def test_append_and_read(database: Database) -> None:
     async with database.read() as reader:
         page = await audit.list_page(reader, limit=3)
         rest = await audit.list_page(reader, before=page[-1].id)
-        (one,) = await audit.of_resource(reader, ("room", 4))
+        (one,) = await audit.list_page(reader, Filter(resource=("room", 4)))
     assert [entry.id for entry in page + rest] == [7, 6, 5, 4, 3, 2, 1]
     assert (one.metadata, one.ip_address, one.created_at) == ({"to": "Ünï\u2028", "from": None}, "::1", NOW_MS + 4)
 

@@ -65,6 +65,11 @@ def test_what_may_change(connection: apsw.Connection) -> None:
         "UPDATE rooms SET state = 'gone'",
         "INSERT INTO credentials (user_id, password_hash, changed_at) SELECT id, 'hunter2', 1 FROM users",
         "INSERT INTO permissions (user_id, capability, granted_at) VALUES (1, 'admin', 1)",
+        "INSERT INTO bots (user_id, owner_id, created_at) SELECT id, id, 1 FROM users",
+        "INSERT INTO bots (user_id, owner_id, created_at) VALUES (1, 2, 1)",
+        "INSERT INTO storage (user_id, room_id, size_bytes, asked_at) SELECT owner_id, id, -1, 1 FROM rooms",
+        "INSERT INTO storage (user_id, room_id, size_bytes, asked_at) SELECT id, 1, 1, 1 FROM users",
+        "INSERT INTO file_rooms (room_id, due_at) VALUES (1, 1)",
     ],
 )
 def test_what_is_refused(connection: apsw.Connection, sql: str) -> None:
@@ -87,5 +92,5 @@ def test_every_table_of_the_data_model_is_there(connection: apsw.Connection) -> 
     found = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     connection.close()
     wanted = "users credentials sessions verification_tokens user_settings permissions rooms shards shard_sizes "
-    wanted += "room_members invites global_bans audit_log runs run_failures erasures"
+    wanted += "bots bot_tokens room_members invites global_bans audit_log runs run_failures erasures"
     assert set(wanted.split()) <= found

@@ -8,7 +8,7 @@ import pytest
 
 import sqlite
 from migrations import engine
-from shard import messages
+from shard import tallies
 
 SIZE_BYTES_MAX = 200 * 1024
 """What an empty room may cost on disk; a direct conversation is a shard, too."""
@@ -36,8 +36,11 @@ ROWS: dict[str, dict[str, object]] = {
         "sha256": SHA256,
         "object_key": "k",
         "state": "attached",
+        "channel_id": 2,
         "created_at": AT,
     },
+    "freed_files": {"id": 10, "user_id": 8, "size_bytes": 9, "object_key": "k"},
+    "file_usage": {"user_id": 8, "size_bytes": 9},
     "message_mentions": {"message_id": 4, "target_type": "user", "target_id": 7},
     "reactions": {"message_id": 4, "emoji": "🐦", "user_id": 7, "created_at": AT},
     "reaction_counts": {"message_id": 4, "emoji": "🐦", "count": 1, "created_at": AT},
@@ -52,10 +55,11 @@ ROWS: dict[str, dict[str, object]] = {
         "created_at": AT,
         "hash": b"0" * 32,
     },
+    "channel_levels": {"user_id": 7, "channel_id": 2, "level": "mentions"},
     "read_markers": {"user_id": 7, "channel_id": 2, "last_read_id": 4},
     "events": {"seq": 1, "type": "message.created", "channel_id": 2, "message_id": 4, "created_at": AT},
-    "voice_sessions": {"id": 6, "channel_id": 2, "started_at": AT},
-    "voice_participants": {"session_id": 6, "user_id": 7, "joined_at": AT},
+    "voice_sessions": {"id": 6, "channel_id": 2, "started_at": AT, "external_session_id": "sfu-1"},
+    "voice_participants": {"session_id": 6, "user_id": 7, "joined_at": AT, "renewed_at": AT},
     "webhooks": {
         "id": 8,
         "channel_id": 2,
@@ -124,12 +128,19 @@ REFUSED: list[tuple[str, dict[str, object]]] = [
     ("message_attachments", {"message_id": None}),
     ("message_attachments", {"sha256": "0" * 63}),
     ("message_attachments", {"size_bytes": -1}),
+    ("message_attachments", {"channel_id": 0}),
+    ("message_attachments", {"position": -1}),
+    ("freed_files", {"object_key": ""}),
+    ("file_usage", {"size_bytes": -1}),
     ("message_mentions", {"target_type": "channel"}),
     ("message_mentions", {"target_type": "everyone"}),
     ("message_mentions", {"target_id": 0}),
     ("reactions", {"emoji": ""}),
     ("reactions", {"message_id": 99}),
     ("reaction_counts", {"count": 0}),
+    ("channel_levels", {"user_id": 0}),
+    ("channel_levels", {"channel_id": 99}),
+    ("channel_levels", {"level": "some"}),
     ("category_overwrites", {"allow": 3, "deny": 2}),
     ("audit_log", {"action": "banned"}),
     ("audit_log", {"after": "[]"}),
@@ -139,11 +150,15 @@ REFUSED: list[tuple[str, dict[str, object]]] = [
     ("events", {"type": "created"}),
     ("events", {"payload": "{"}),
     ("voice_sessions", {"ended_at": AT - 1}),
+    ("voice_sessions", {"external_session_id": ""}),
+    ("voice_sessions", {"recording_url": "u" * 2001}),
     ("voice_participants", {"left_at": AT - 1}),
     ("webhooks", {"direction": "both"}),
     ("webhooks", {"token_hash": b"0" * 31}),
     ("webhooks", {"token_hash": None}),
     ("webhooks", {"direction": "outgoing"}),
+    ("webhooks", {"channel_id": None}),
+    ("webhooks", {"disabled_at": AT}),
     ("segments", {"last_id": 3}),
     ("segments", {"last_at": AT - 1}),
     ("segments", {"message_count": 0}),
@@ -152,7 +167,7 @@ REFUSED: list[tuple[str, dict[str, object]]] = [
 """One change each that turns the good row of a table into one that the schema must refuse."""
 
 
-INDEX = messages.INDEX
+INDEX = tallies.INDEX
 """How the application makes messages findable."""
 
 
@@ -263,13 +278,12 @@ def test_a_nonce_is_used_once_by_each_user(shard: apsw.Connection) -> None:
         ("channels", {"id": 20, "name": "tALK"}),
         ("threads", {"id": 30}),
         ("voice_sessions", {"id": 60}),
-        ("webhooks", {"id": 80}),
         ("reactions", {}),
         ("message_mentions", {}),
     ],
 )
 def test_a_double_is_refused(shard: apsw.Connection, table: str, changes: dict[str, object]) -> None:
-    """Names, open sessions, tokens, reactions and mentions exist once."""
+    """Names, open sessions, reactions and mentions exist once."""
     with pytest.raises(apsw.ConstraintError, match="UNIQUE"):
         insert(shard, table, changes)
 
@@ -357,7 +371,7 @@ def test_deleting_a_channel_takes_what_is_in_it(shard: apsw.Connection) -> None:
     """What belongs to a channel goes with it, in every table, and the search index too."""
     shard.execute("DELETE FROM channels")
     kept = {"members", "roles", "member_roles", "bans", "categories", "category_overwrites", "events", "segments"}
-    gone = set(ROWS) - kept - {"audit_log"}
+    gone = set(ROWS) - kept - {"audit_log", "freed_files", "file_usage"}
     left = {table for table in gone if rows(shard, f"SELECT count(*) FROM {table}") != [(0,)]}
     assert left == set()
     check_index(shard)

@@ -16,7 +16,7 @@ from ids import ChannelId, UserId
 from rookery import composition, importer
 from rookery.composition import Stores, now_ms
 from shard import importing
-from shard.acts import paging, shaping, talking
+from shard.acts import branching, paging, shaping
 from shard.acts.paging import Span
 from shard.importing import Record
 from shard.rows import Message
@@ -80,7 +80,7 @@ async def read_back(stores: Stores, room: Room) -> dict[str, list[Said]]:
         titles = {
             thread.id: thread.title
             for thread in await stores.pool.read(
-                room.id, talking.list_threads, room.owner_id, channel.id, before=None, limit=10_000, now_ms=now_ms()
+                room.id, branching.list_threads, room.owner_id, channel.id, before=None, limit=10_000, now_ms=now_ms()
             )
         }
         found = await _messages(stores, room, room.owner_id, channel.id)

@@ -18,7 +18,7 @@ from directory import credentials, members, users
 from rookery import composition, importer
 from rookery.composition import now_ms
 from shard import files, inspections
-from shard.acts import joining, shaping, talking
+from shard.acts import branching, joining, shaping
 from tests.rookery.histories import BEGAN, encoded, expected, find, history, read_back, settings
 from tests.rookery.terminal import Ended, run, serving, start
 
@@ -70,7 +70,7 @@ async def test_channels_threads_and_people_are_as_they_were(tmp_path: Path) -> N
             times = [line["timestamp"] * 1000 for line in LINES if line["channel"] == channel.name]
             assert (channel.created_at, channel.message_count) == (min(times), len(times))
             threads = await stores.pool.read(
-                room.id, talking.list_threads, room.owner_id, channel.id, before=None, limit=100, now_ms=now_ms()
+                room.id, branching.list_threads, room.owner_id, channel.id, before=None, limit=100, now_ms=now_ms()
             )
             for thread in threads:
                 said = [

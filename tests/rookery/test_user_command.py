@@ -115,7 +115,9 @@ def test_capabilities_are_given_and_taken(data: Path) -> None:
 
 
 async def test_a_suspended_account_is_closed_until_it_is_reinstated(data: Path) -> None:
-    """suspend ends sessions and keeps people out, reinstate lets them in again, and the audit log has both."""
+    """suspend ends sessions and keeps people out, but not the last administrator, and reinstate lets them in again."""
+    assert "last administrator" in user(data, "suspend", "alice", "--reason", "spam").json["error"]
+    assert user(data, "create", "carol", "--admin", "--password-stdin", stdin=PASSWORD + "\n").code == 0
     assert await can_log_in(data, "alice", PASSWORD)
     assert user(data, "show", "alice").json["sessions"] == 1
     assert user(data, "suspend", "alice", "--reason", "spam").json["status"] == "suspended"

@@ -37,6 +37,8 @@ class Place:
     server: Mapping[str, str] = field(default_factory=dict)
     more: str = ""
     """Further tables of the configuration, as they stand in it."""
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What the environment adds, for a server in this process."""
 
     @property
     def shards(self) -> Path:
@@ -51,7 +53,7 @@ class Place:
             lines.append(f"{name} = {{ per_second = {per_second}, burst = {burst} }}")
         path = self.folder / "rookery.toml"
         path.write_text("\n".join([*lines, self.more]))
-        return settings.load(path, environ={})
+        return settings.load(path, environ=self.environ)
 
 
 @dataclass(frozen=True, slots=True)

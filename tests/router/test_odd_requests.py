@@ -190,7 +190,7 @@ def test_a_mistake_of_ours_is_told_without_its_text(owner: Client, room: Room, m
         raise RuntimeError("the secret inside")
 
     with monkeypatch.context() as broken:
-        broken.setattr("router.views.talk.thread", fail)
+        broken.setattr("router.views.threads.thread", fail)
         refusal = owner.refused("POST", f"{room.general}/threads", {"title": "broken"})
     assert (refusal.status, refusal.type) == (500, "unexpected")
     assert "secret" not in refusal.detail

@@ -11,12 +11,46 @@ from pydantic import ValidationError
 
 import ids
 from router import wire
-from router.wire import accounts, fields, rooms, shape, talk
+from router.wire import (
+    accounts,
+    bots,
+    chats,
+    fields,
+    files,
+    hooks,
+    moderate,
+    platform,
+    reading,
+    roles,
+    rooms,
+    search,
+    shape,
+    talk,
+    threads,
+    voice,
+)
 from router.wire.accounts import UpdateProfile, UpdateSettings
 from router.wire.fields import Wire, parse_id
 from router.wire.talk import SendMessage
 
-PARTS = (accounts, fields, rooms, shape, talk)
+PARTS = (
+    accounts,
+    bots,
+    chats,
+    fields,
+    files,
+    hooks,
+    moderate,
+    platform,
+    reading,
+    roles,
+    rooms,
+    search,
+    shape,
+    talk,
+    threads,
+    voice,
+)
 
 
 def _models(model: type[Wire]) -> set[type[Wire]]:

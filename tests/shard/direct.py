@@ -8,8 +8,8 @@ import apsw
 
 import ids
 from ids import RoomId, UserId
-from shard import files, permissions, rooms
-from shard.acts import joining, shaping
+from shard import files, members, permissions, rooms
+from shard.acts import shaping
 from shard.connections import Writer
 from tests.shard import stage
 
@@ -27,7 +27,7 @@ def writing(folder: Path) -> Iterator[tuple[apsw.Connection, Writer, stage.Room]
     path = files.path_of(folder, RoomId(1))
     connection, writer = files.open_writer(path, RoomId(1), stage.MIGRATIONS, now_ms=stage.NOW_MS, check=False)
     for user_id in (stage.ANNA, stage.BEN):
-        joining.join(writer, user_id, now_ms=stage.NOW_MS)
+        members.add(writer, user_id, now_ms=stage.NOW_MS)
     try:
         yield connection, writer, stage.Room(RoomId(1), {row.name: row.id for row in rows})
     finally:

@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
 from migrations import engine
 from shard import files
-from shard.acts import joining, paging, shaping, talking
+from shard.acts import paging, shaping, talking
 from shard.acts.paging import Page, Span
 from shard.acts.shaping import ChannelDraft
 from shard.acts.talking import Sent
 from shard.connections import Reader
 from shard.errors import ShardError, UnavailableError
+from shard.members import add as seat
 from shard.messages import Draft
 from shard.pool import PoolLimits, Publish, ShardPool
 from shard.rows import Event, Message
@@ -63,7 +64,7 @@ class Stage:
         room_id = RoomId(number)
         rows = await self.pool.create(room_id, shaping.found_room, "community", OWNER, CHANNELS, now_ms=self.now_ms)
         for user_id in members:
-            await self.pool.write(room_id, joining.join, user_id, now_ms=self.now_ms)
+            await self.pool.write(room_id, seat, user_id, now_ms=self.now_ms)
         return Room(room_id, {row.name: row.id for row in rows})
 
     async def send(
@@ -112,7 +113,8 @@ class Stage:
 
     def messages(self, room: Room) -> list[Message]:
         """Return the messages whose creation was published."""
-        return [event.message for event in self.events(room) if event.message is not None]
+        created = (event.message for event in self.events(room) if event.type == "message.created")
+        return [message for message in created if message is not None]
 
     async def rest(self) -> None:
         """Wait until no room is in use: a reply comes a moment before its lane is idle."""

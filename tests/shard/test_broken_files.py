@@ -255,7 +255,7 @@ def traceback_depth(error: BaseException) -> int:
 
 async def test_a_shard_behind_is_migrated_by_whoever_comes_first(tmp_path: Path) -> None:
     """A file of an older release is brought up to date by the first read of it."""
-    behind = stage.MIGRATIONS[:3]
+    behind = stage.MIGRATIONS[:-1]
     room_id = RoomId(1)
     rows = files.create(
         tmp_path,

@@ -13,6 +13,8 @@ MESSAGE = CHANNEL + "/messages/{message_id}"
 
 EVERYBODY = " ".join(["200"] * 9)
 SIGNED_IN = "200 200 200 200 200 200 200 200 401"
+PEOPLE = "200 200 200 403 200 200 200 200 401"
+"""As SIGNED_IN, but not for bots."""
 
 
 def inside(owner: int, moderator: int | None = None, member: int | None = None, bot: int | None = None) -> str:
@@ -33,6 +35,8 @@ class Row:
     statuses: str
     body: Any = None
     params: dict[str, str] = field(default_factory=dict)
+    at: dict[str, str] = field(default_factory=dict)
+    """Ids that stand in the path in the place of others, such as `channel_id` for that of a voice channel."""
     fresh: bool = False
 
     @property
