@@ -1,6 +1,7 @@
 """A pool with rooms in it, for tests of what happens in shards; every event it publishes is kept."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -136,6 +137,15 @@ async def until(is_so: Callable[[], bool], *, seconds: float = 5.0) -> None:
         if time.monotonic() > end:
             raise TimeoutError
         await asyncio.sleep(0.002)
+
+
+def open_files(folder: Path) -> int:
+    """Count this process's descriptors of files in a folder; a server of other tests may hold files of its own."""
+    count = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            count += descriptor.readlink().is_relative_to(folder)
+    return count
 
 
 async def result_of(answer: Awaitable[Any]) -> Any:

@@ -173,18 +173,13 @@ async def test_a_flood_over_many_rooms_leaks_no_connection(tmp_path: Path) -> No
         for room_id in list(it.pool._entries):
             it.pool._retire(room_id)
         await stage.until(lambda: it.pool.open_count == 0)
-        before = open_files()
+        before = stage.open_files(tmp_path)
         for _ in range(150):
             room = dice.choice(rooms)
             await asyncio.gather(stage.result_of(it.send(room, "x")), stage.result_of(it.texts(room)))
         for room_id in list(it.pool._entries):
             it.pool._retire(room_id)
-        await stage.until(lambda: open_files() <= before)
-
-
-def open_files() -> int:
-    """Count this process's descriptors."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+        await stage.until(lambda: stage.open_files(tmp_path) <= before)
 
 
 async def test_a_pool_needs_a_running_loop(tmp_path: Path) -> None:
