@@ -38,7 +38,7 @@ CHECKS: list[CheckFunction] = [
 pytestmark = [pytest.mark.security, pytest.mark.slow]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def document(server: Running) -> Any:
     """The document as schemathesis reads it."""
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
