@@ -32,16 +32,17 @@ def add(writer: Writer, channel: Channel, message_id: MessageId, emoji: str, *, 
     )
     if not writer.changed():
         return False
-    writer.run(
+    counted = writer.one(
         "INSERT INTO reaction_counts (message_id, emoji, count, created_at) VALUES (?, ?, 1, ?) "
-        "ON CONFLICT (message_id, emoji) DO UPDATE SET count = count + 1",
+        "ON CONFLICT (message_id, emoji) DO UPDATE SET count = count + 1 RETURNING count",
         (message_id, emoji, now_ms),
     )
+    assert counted is not None
     writer.run(
         f"UPDATE messages SET extras = extras | {HAS_REACTIONS} WHERE id = ? AND extras & {HAS_REACTIONS} = 0",  # noqa: S608
         (message_id,),
     )
-    _tell(writer, channel, "reaction.added", message_id, {"emoji": emoji}, now_ms)
+    _tell(writer, channel, "reaction.added", message_id, {"emoji": emoji, "count": counted[0]}, now_ms)
     return True
 
 
@@ -53,12 +54,13 @@ def remove(
     if not writer.changed():
         return False
     writer.run("DELETE FROM reaction_counts WHERE message_id = ? AND emoji = ? AND count = 1", (message_id, emoji))
-    if not writer.changed():
-        writer.run(
-            "UPDATE reaction_counts SET count = count - 1 WHERE message_id = ? AND emoji = ?", (message_id, emoji)
-        )
+    left = writer.one(
+        "UPDATE reaction_counts SET count = count - 1 WHERE message_id = ? AND emoji = ? RETURNING count",
+        (message_id, emoji),
+    )
     _clear_bit(writer, message_id)
-    _tell(writer, channel, "reaction.removed", message_id, {"emoji": emoji, "user_id": str(user_id)}, now_ms)
+    facts = {"emoji": emoji, "user_id": str(user_id), "count": 0 if left is None else left[0]}
+    _tell(writer, channel, "reaction.removed", message_id, facts, now_ms)
     return True
 
 

@@ -278,6 +278,19 @@ def test_counts_are_those_of_the_rows(file: Shard, history: list[tuple[str, int,
             assert extras == (HAS_REACTIONS if expected else 0,)
             if rows is not None:
                 assert dict(file.shown(message_id)) == expected
+                assert {one: count for one, count in counts_told(writer, message_id).items() if count} == expected
+
+
+def counts_told(writer: Writer, message_id: MessageId) -> dict[str, int]:
+    """Return the counts of somebody who knows them from the events of a message alone."""
+    told: dict[str, int] = {}
+    for event in writer.emitted:
+        if event.message_id == message_id and event.payload is not None and event.type.startswith("reaction."):
+            if event.type == "reaction.cleared":
+                told |= dict.fromkeys(event.payload["emoji"], 0)
+            else:
+                told[event.payload["emoji"]] = event.payload["count"]
+    return told
 
 
 def test_reactions_stay_in_their_channel(tmp_path: Path) -> None:
