@@ -131,10 +131,16 @@ def _member(
     *,
     now_ms: int,
 ) -> Membership:
-    standing, is_owner = _standing(room_id, roles, own_roles), owner_id == user_id
-    granted = permissions.in_room(is_owner=is_owner, everyone=standing.everyone, roles=(standing.own,))
-    rank = OWNER_RANK if is_owner else standing.rank
+    is_owner = owner_id == user_id
+    granted = in_room(room_id, user_id, owner_id, roles, own_roles)
+    rank = OWNER_RANK if is_owner else _standing(room_id, roles, own_roles).rank
     return Membership(user_id, _now(granted, timed_out_until, now_ms), rank, is_owner, kind)
+
+
+def in_room(room_id: RoomId, user_id: UserId, owner_id: UserId | None, roles: str, own_roles: str) -> int:
+    """Return what a member may do in the room, when they are not in a time-out; packed as `in_place` takes it."""
+    standing = _standing(room_id, roles, own_roles)
+    return permissions.in_room(is_owner=owner_id == user_id, everyone=standing.everyone, roles=(standing.own,))
 
 
 def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: int, *, now_ms: int) -> Channel:
@@ -148,7 +154,7 @@ def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: i
         open_room(reader, user_id, 0, now_ms=now_ms)  # to a stranger the room itself is not there
         raise NotFoundError("channel")
     kind, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours, timed_out_until, *place = row
-    granted = _now(_in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
+    granted = _now(in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
     if not granted & permissions.VIEW_CHANNEL:
         raise NotFoundError("channel")
     require(granted, need)
@@ -179,7 +185,7 @@ def open_category(reader: Reader, user_id: UserId, category_id: CategoryId, need
         open_room(reader, user_id, 0, now_ms=now_ms)
         raise NotFoundError("category")
     timed_out_until, *place = row
-    granted = _now(_in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
+    granted = _now(in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
     if not granted & permissions.VIEW_CHANNEL:
         raise NotFoundError("category")
     require(granted, need)
@@ -198,7 +204,7 @@ def open_channels(reader: Reader, user_id: UserId, *, now_ms: int) -> Sight:
     member = _member(reader.room_id, user_id, kind, timed_out_until, *standing, now_ms=now_ms)
     seen: dict[ChannelId, int] = {}
     for channel_id, is_private, overwrites in orjson.loads(channels):
-        granted = _in_place(reader.room_id, user_id, overwrites, is_private, *standing)
+        granted = in_place(reader.room_id, user_id, overwrites, is_private, *standing)
         if granted & permissions.VIEW_CHANNEL:
             seen[channel_id] = _now(granted, timed_out_until, now_ms)
     return Sight(member, seen)
@@ -213,9 +219,7 @@ def see_categories(reader: Reader, user_id: UserId, *, now_ms: int) -> dict[Cate
         raise NotFoundError("room")
     categories, timed_out_until, *standing = row
     return {
-        category_id: _now(
-            _in_place(reader.room_id, user_id, overwrites, is_private, *standing), timed_out_until, now_ms
-        )
+        category_id: _now(in_place(reader.room_id, user_id, overwrites, is_private, *standing), timed_out_until, now_ms)
         for category_id, is_private, overwrites in orjson.loads(categories)
     }
 
@@ -291,7 +295,7 @@ def _numbers(packed: str) -> list[int]:
     return numbers
 
 
-def _in_place(
+def in_place(
     room_id: RoomId,
     user_id: UserId,
     overwrites: str,
@@ -300,7 +304,10 @@ def _in_place(
     roles: str,
     own_roles: str,
 ) -> int:
-    """Return what a member may do where these overwrites hold, when they are not in a time-out."""
+    """Return what a member may do where these overwrites hold, when they are not in a time-out.
+
+    The texts are packed as `open_channel` reads them; asked by the door itself and by `audiences`, for many at once.
+    """
     # Members without an overwrite of their own share what is remembered of their roles.
     named = user_id if user_id in _overwrites(overwrites).of_members else None
     return _granted(room_id, named, overwrites, is_private, owner_id == user_id, roles, own_roles)

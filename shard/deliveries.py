@@ -7,12 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import orjson
-
-from ids import ChannelId, MessageId
+from ids import ChannelId
+from shard import replays
 from shard.connections import Reader, Writer
-from shard.messages import MESSAGE_COLUMNS
-from shard.rows import Event, Message
+from shard.rows import Event
 from shard.webhooks import PER_ROOM_MAX, Webhook
 
 EVENTS_MAX: Final = 100
@@ -20,9 +18,6 @@ EVENTS_MAX: Final = 100
 EXAMINED_MAX: Final = 2_000
 """Events looked at for one delivery (4 ms), of which a webhook may want none."""
 EVERYTHING: Final = "*"
-WITH_MESSAGE: Final = ("message.created", "message.edited")
-FOR_MODERATORS: Final = ("member.banned", "member.unbanned")
-"""Events of the room that only who may ban is told of."""
 
 
 class Due(NamedTuple):
@@ -58,21 +53,9 @@ def pending(
             EVERYTHING in hook.events, json.dumps(list(hides)), EVENTS_MAX,
         ),
     )  # fmt: skip
-    messages = _messages(reader, [row[3] for row in rows if row[1] in WITH_MESSAGE])
-    found = [
-        Event(
-            seq, type_, channel_id, actor_id, None if payload is None else orjson.loads(payload),
-            messages.get(message_id) if type_ in WITH_MESSAGE else None, created_at, message_id,
-        )
-        for seq, type_, channel_id, message_id, actor_id, payload, created_at in rows
-    ]  # fmt: skip
+    found = replays.told(reader, rows)
     reached = found[-1].seq if len(found) == EVENTS_MAX else max(until, after_seq)
     return found, reached, reached >= last_seq[0]
-
-
-def _messages(reader: Reader, message_ids: Sequence[MessageId]) -> dict[MessageId, Message]:
-    rows = reader.all(_MESSAGES, (json.dumps(message_ids),)) if message_ids else []
-    return {row[0]: Message._make(row) for row in rows}
 
 
 def note_taken(writer: Writer, webhook_id: int, seq: int, status: int, *, now_ms: int) -> None:
@@ -108,16 +91,12 @@ def disable(writer: Writer, webhook_id: int, reason: str, *, now_ms: int) -> Non
     )
 
 
-_PENDING = """
-    SELECT seq, type, channel_id, message_id, actor_id, json_remove(payload, '$.replaced'), created_at FROM events
+_PENDING = f"""
+    SELECT {replays.COLUMNS} FROM events
     WHERE seq > ?1 AND seq <= ?2
       AND CASE WHEN channel_id IS NULL THEN ?4 ELSE channel_id IN (SELECT value FROM json_each(?3)) END
       AND (?6 OR type IN (SELECT value FROM json_each(?5))
            OR substr(type, 1, instr(type, '.') - 1) IN (SELECT value FROM json_each(?5)))
       AND type NOT IN (SELECT value FROM json_each(?7))
     ORDER BY seq LIMIT ?8
-"""
-_MESSAGES = (
-    f"SELECT {MESSAGE_COLUMNS} FROM messages "  # noqa: S608
-    "WHERE id IN (SELECT value FROM json_each(?)) AND is_deleted = 0"
-)
+"""  # noqa: S608

@@ -52,6 +52,12 @@ def last_seq(reader: Reader) -> int:
     return (row[0] or 0) if row else 0
 
 
+def first_seq(reader: Reader) -> int:
+    """Return the number of the oldest event that the log still has, 0 for an empty log."""
+    row = reader.one("SELECT min(seq) FROM events")
+    return (row[0] or 0) if row else 0
+
+
 def after(reader: Reader, seq: int, *, limit: int = PAGE_MAX) -> list[tuple[int, str, int | None, int | None]]:
     """Return (seq, type, channel_id, message_id) of the events that follow `seq`, oldest first."""
     rows = reader.all(

@@ -20,7 +20,7 @@ from ids import RoomId
 from migrations import engine
 from shard import files
 from shard.connections import Reader, Writer
-from shard.errors import ShardBusyError
+from shard.errors import OutcomeUnknownError, ShardBusyError
 from shard.files import UNBOUNDED, Bounds
 from shard.lanes import READ_BATCH_MAX, WRITE_DEADLINE_SECONDS, Lane, Outcome, ReadLane, Task, Work, WriteLane
 from shard.open_shards import OpenShard
@@ -31,7 +31,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Publish = Callable[[RoomId, Sequence[Event]], None]
-"""Told on the event loop of all events of one commit, after it, in commit order, before any reply goes out."""
+"""Told on the event loop of all events of one commit, after it, in commit order, before any reply goes out; of none
+when a commit's outcome is unknown: the log may have more than was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class ShardPool:
 
     def _settle(self, shard: OpenShard, events: Sequence[Event], outcomes: Sequence[Outcome]) -> None:
         """Publish a commit, then answer those who wait for it: one callback for a whole batch."""
-        if events:
+        if events or (outcomes and isinstance(outcomes[0].error, OutcomeUnknownError)):
             try:
                 self._publish(shard.room_id, events)
             except Exception:  # the log has the events; a subscriber's fault must not cost a reply

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shard import access, audit, deliveries, permissions, webhooks
+from shard import access, audit, deliveries, permissions, replays, webhooks
 from shard.connections import Reader, Writer
 from shard.deliveries import Due
 from shard.errors import ForbiddenError, NotFoundError
@@ -53,7 +53,7 @@ def next_batch(reader: Reader, webhook_id: int, *, after_seq: int, now_ms: int) 
     channel_ids = sight.where(permissions.READ_HISTORY)
     if hook.channel_id is not None:
         channel_ids = [channel_id for channel_id in channel_ids if channel_id == hook.channel_id]
-    hides = () if sight.member.may(permissions.BAN_MEMBERS) else deliveries.FOR_MODERATORS
+    hides = () if sight.member.may(permissions.BAN_MEMBERS) else replays.FOR_MODERATORS
     found, reached, is_last = deliveries.pending(reader, hook, channel_ids, after_seq=after_seq, hides=hides)
     return Batch(hook, may_tell=True, events=found, reached=reached, is_last=is_last)
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ids import CategoryId, ChannelId, UserId
-from shard import access, permissions
+from shard import access, audiences, permissions
 from shard.connections import Writer
 from shard.errors import NotFoundError
 from shard.permissions import Overwrite
@@ -153,7 +153,18 @@ def test_the_door_is_as_the_model(shard: tuple[apsw.Connection, Writer, stage.Ro
             }
             for channel_id, names in wanted.items():
                 assert opened(writer, person, channel_id) == names
+            assert_told(writer, person, {at: wanted[at] for at in made}, base)
             assert opened_category(writer, person) == expected(base, category, person, held[person], is_timed_out)
+
+
+def assert_told(writer: Writer, person: UserId, wanted: dict[ChannelId, Names], base: Names) -> None:
+    """Hold what a listener is told of against what they may: an audience is asked for many, and knows no time-outs."""
+    found = audiences.of(writer, [*PEOPLE, UserId(404)])
+    assert set(found) == set(PEOPLE)
+    told = found[person]
+    assert told.seen & set(wanted) == {at for at, names in wanted.items() if "view_channel" in names}
+    assert told.read & set(wanted) == {at for at, names in wanted.items() if {"view_channel", "read_history"} <= names}
+    assert told.is_told_of_bans == ("ban_members" in base)
 
 
 def furnish(
