@@ -4,6 +4,8 @@ A block keeps either from opening a chat with the other, writing in theirs and a
 (`directs`), and the blocked from using invites that the other made; what was said before stays readable to both.
 """
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,3 +79,16 @@ async def page(
         (user_id, after or 0, min(limit, PAGE_MAX)),
     )
     return [Block(*row) for row in rows]
+
+
+async def around(reader: Reader, user_ids: Collection[ids.UserId]) -> dict[ids.UserId, set[ids.UserId]]:
+    """Return whom each of some users blocks or is blocked by; they are not to notice each other."""
+    rows = await reader.fetch_all(
+        "SELECT b.user_id, b.blocked_id FROM json_each(?1) u CROSS JOIN blocks b ON b.user_id = u.value "
+        "UNION ALL SELECT b.blocked_id, b.user_id FROM json_each(?1) u CROSS JOIN blocks b ON b.blocked_id = u.value",
+        (json.dumps(list(user_ids)),),
+    )
+    found: dict[ids.UserId, set[ids.UserId]] = {user_id: set() for user_id in user_ids}
+    for user_id, other in rows:
+        found[user_id].add(other)
+    return found

@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 import ids
 from directory import bot_tokens, directs, errors, rooms, sessions, users
-from directory.changes import Change, EverythingChanged, RoomChanged, SessionChanged, UserChanged
+from directory.changes import Change, EverythingChanged, MembersChanged, RoomChanged, SessionChanged, UserChanged
 from directory.database import Database
 from directory.directs import Terms
 from directory.rooms import RoomAddress
@@ -95,6 +95,16 @@ class SessionCache:
         self._viewers.keep(token_hash, viewer, read_at=read_at)
         return viewer
 
+    async def load_many(self, token_hashes: Collection[bytes], *, now_ms: int) -> dict[bytes, Viewer]:
+        """Return who the tokens of sessions speak for, with one read; hashes that open nothing are left out."""
+        read_at = self._viewers.generation
+        async with self._database.read() as reader:
+            found = await sessions.find_viewers(reader, token_hashes, now_ms=now_ms)
+        alive = {key: viewer for key, viewer in found.items() if self._alive(viewer, now_ms) is not None}
+        for key, viewer in alive.items():
+            self._viewers.keep(key, viewer, read_at=read_at)
+        return alive
+
     def _alive(self, viewer: Viewer, now_ms: int) -> Viewer | None:
         """What was once seen expired stays so, whatever the clock says later; `flush` makes it so for good."""
         if viewer.token_hash in self._expired:
@@ -133,7 +143,7 @@ class SessionCache:
                 self._viewers.drop_where(lambda viewer: user_id in (viewer.user_id, viewer.owner_id))
             case EverythingChanged():
                 self._viewers.clear()
-            case RoomChanged():
+            case RoomChanged() | MembersChanged():
                 pass
 
 
@@ -165,7 +175,7 @@ class RoomCache:
                 self._addresses.drop(room_id)
             case EverythingChanged():
                 self._addresses.clear()
-            case SessionChanged() | UserChanged():
+            case SessionChanged() | UserChanged() | MembersChanged():
                 pass
 
 
@@ -195,7 +205,7 @@ class ChatCache:
                 self._terms.drop_where(lambda terms: user_id in terms.pair)
             case EverythingChanged():
                 self._terms.clear()
-            case SessionChanged() | RoomChanged():
+            case SessionChanged() | RoomChanged() | MembersChanged():
                 pass
 
 
@@ -230,5 +240,5 @@ class ProfileCache:
                 self._profiles.drop(user_id)
             case EverythingChanged():
                 self._profiles.clear()
-            case SessionChanged() | RoomChanged():
+            case SessionChanged() | RoomChanged() | MembersChanged():
                 pass

@@ -27,8 +27,17 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """Users came into a room's index of members (`are_in`) or left it."""
+
+    room_id: ids.RoomId
+    user_ids: tuple[ids.UserId, ...]
+    are_in: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EverythingChanged:
     """Someone else wrote, or a commit's outcome is unknown."""
 
 
-Change = UserChanged | SessionChanged | RoomChanged | EverythingChanged
+Change = UserChanged | SessionChanged | RoomChanged | MembersChanged | EverythingChanged

@@ -4,12 +4,13 @@ The schema's triggers keep `rooms.member_count` right in the same transaction.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
 import ids
 from directory import errors, patterns
+from directory.changes import MembersChanged
 from directory.database import Reader, Writer
 
 NotificationLevel = Literal["all", "mentions", "none"]
@@ -48,15 +49,17 @@ async def add(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId, *, joine
         "RETURNING user_id",
         (room_id, user_id, joined_at),
     )
+    writer.tell(MembersChanged(room_id, (user_id,), are_in=True))
     return row is not None
 
 
-async def add_many(writer: Writer, room_id: ids.RoomId, user_ids: Iterable[ids.UserId], *, joined_at: int) -> None:
+async def add_many(writer: Writer, room_id: ids.RoomId, user_ids: Collection[ids.UserId], *, joined_at: int) -> None:
     """Note that many users are in a room; those that were known stay as they are."""
     await writer.execute_many(
         "INSERT INTO room_members (room_id, user_id, joined_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         [(room_id, user_id, joined_at) for user_id in user_ids],
     )
+    writer.tell(MembersChanged(room_id, tuple(user_ids), are_in=True))
 
 
 async def put(
@@ -68,6 +71,7 @@ async def put(
         "ON CONFLICT DO UPDATE SET nickname = ?4 WHERE nickname IS NOT ?4 RETURNING user_id",
         (room_id, user_id, joined_at, nickname),
     )
+    writer.tell(MembersChanged(room_id, (user_id,), are_in=True))
     return row is not None
 
 
@@ -76,6 +80,7 @@ async def remove(writer: Writer, room_id: ids.RoomId, user_id: ids.UserId) -> bo
     row = await writer.fetch_one(
         "DELETE FROM room_members WHERE room_id = ? AND user_id = ? RETURNING user_id", (room_id, user_id)
     )
+    writer.tell(MembersChanged(room_id, (user_id,), are_in=False))
     return row is not None
 
 

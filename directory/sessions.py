@@ -5,8 +5,9 @@ steps back does not bring it to life.
 """
 
 import hashlib
+import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -111,20 +112,26 @@ async def find(reader: Reader, token_hash: bytes) -> Session | None:
 async def find_viewer(reader: Reader, token_hash: bytes, *, now_ms: int) -> Viewer | None:
     """Return who a token speaks for, its time passed or not; nobody for suspended, deleted and banned users,
     and for bots, who have tokens with scopes (`bot_tokens`) and no sessions."""
-    row = await reader.fetch_one(
+    return (await find_viewers(reader, [token_hash], now_ms=now_ms)).get(token_hash)
+
+
+async def find_viewers(reader: Reader, token_hashes: Collection[bytes], *, now_ms: int) -> dict[bytes, Viewer]:
+    """Return who many tokens speak for, by their hashes, as `find_viewer` does."""
+    rows = await reader.fetch_all(
         "SELECT s.id, s.token_hash, s.user_id, u.username, u.is_anonymous, u.is_bot, "
         "(SELECT group_concat(p.capability) FROM permissions p WHERE p.user_id = s.user_id), "
         "s.last_seen_at, s.expires_at "
-        "FROM sessions s JOIN users u ON u.id = s.user_id "
-        "WHERE s.token_hash = ? AND u.status = 'active' AND u.is_bot = 0 "
+        "FROM json_each(?) t CROSS JOIN sessions s ON s.token_hash = unhex(t.value) JOIN users u ON u.id = s.user_id "
+        "WHERE u.status = 'active' AND u.is_bot = 0 "
         "AND NOT EXISTS (SELECT 1 FROM global_bans b WHERE b.user_id = s.user_id "
         "AND (b.expires_at IS NULL OR b.expires_at > ?))",
-        (token_hash, now_ms),
+        (json.dumps([token_hash.hex() for token_hash in token_hashes]), now_ms),
     )
-    if row is None:
-        return None
-    viewer = Viewer(*with_flags(row, 4, 5))
-    return replace(viewer, capabilities=frozenset(row[6].split(",")) if row[6] else frozenset())
+    viewers = [
+        replace(Viewer(*with_flags(row, 4, 5)), capabilities=frozenset(row[6].split(",") if row[6] else ()))
+        for row in rows
+    ]
+    return {viewer.token_hash: viewer for viewer in viewers}
 
 
 async def of_user(reader: Reader, user_id: ids.UserId, *, now_ms: int) -> list[Session]:

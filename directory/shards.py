@@ -1,5 +1,6 @@
 """Rows of `shards` and `shard_sizes`: what each shard last said of itself. The shard is the truth, this an index."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -96,3 +97,10 @@ async def sizes(
         (room_id, ordinal, since_ms, limit),
     )
     return [(row[0], row[1]) for row in rows]
+
+
+async def note_seqs(writer: Writer, last_seqs: Mapping[ids.RoomId, int]) -> None:
+    """Keep how far the logs of some rooms go; a number never goes back."""
+    await writer.execute_many(
+        "UPDATE shards SET last_seq = max(last_seq, ?2) WHERE room_id = ?1 AND ordinal = 0", list(last_seqs.items())
+    )
