@@ -50,6 +50,18 @@ class RoomDoor:
             terms.require(user_id)
         return address
 
+    def peek_for_talking(self, room_id: RoomId, user_id: UserId) -> RoomAddress | None:
+        """Return what `reach_for_talking` would, if everything that it asks is known here; None says nothing."""
+        address = self._rooms.peek(room_id)
+        if address is None or address.state != "active":
+            return None
+        if address.kind == "direct":
+            terms = self._chats.peek(room_id)
+            if terms is None:
+                return None
+            terms.require(user_id)
+        return address
+
     async def require_community(self, room_id: RoomId, user_id: UserId, *, now_ms: int) -> None:
         """Raise ConflictError to a member of a group or a direct chat, and NotFoundError to whoever is not in it."""
         address = await self.reach(room_id)

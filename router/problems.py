@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -92,13 +93,19 @@ class Problem:
 
 def of(error: Exception, request_id: str) -> Problem:
     """Return the problem that an error is; one that nobody foresaw is logged and told without its text."""
+    meaning, document = described(error, request_id)
+    return Problem(meaning, orjson.dumps(document), tuple(_headers(error)))
+
+
+def described(error: Exception, request_id: str) -> tuple[Meaning, dict[str, Any]]:
+    """Return what an error means, and its problem document."""
     meaning = _meaning(error)
     if meaning is UNEXPECTED:
         log.error("unexpected error", exc_info=error, extra={"request_id": request_id})
         detail = f"This was not foreseen. The server's log has it under {request_id}."
     else:
         detail = str(error)
-    document: dict[str, object] = {
+    document: dict[str, Any] = {
         "type": f"/docs#problem-{meaning.slug}",
         "title": meaning.title,
         "status": meaning.status,
@@ -107,7 +114,12 @@ def of(error: Exception, request_id: str) -> Problem:
     }
     if isinstance(error, InvalidError):
         document["errors"] = [{"field": fault.field, "detail": fault.detail} for fault in error.faults]
-    return Problem(meaning, orjson.dumps(document), tuple(_headers(error)))
+    return meaning, document
+
+
+def retry_after_seconds(error: Exception) -> int | None:
+    """Return how long to wait before what failed may succeed; None where waiting does not help."""
+    return error.retry_after_seconds if isinstance(error, RETRYABLE) else None
 
 
 def _meaning(error: Exception) -> Meaning:
@@ -118,8 +130,8 @@ def _meaning(error: Exception) -> Meaning:
 
 def _headers(error: Exception) -> list[tuple[bytes, bytes]]:
     headers = [(b"content-type", MEDIA_TYPE)]
-    if isinstance(error, RETRYABLE):
-        headers.append((b"retry-after", str(error.retry_after_seconds).encode()))
+    if (seconds := retry_after_seconds(error)) is not None:
+        headers.append((b"retry-after", str(seconds).encode()))
     if isinstance(error, WrongMethodError):
         headers.append((b"allow", error.allowed.encode()))
     if isinstance(error, (UnauthenticatedError, central.BadCredentialsError)):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ids import AttachmentId, MessageId, ThreadId
-from router import cursors
+from ids import MessageId, ThreadId
+from router import cursors, sending
 from router.doors import People, RoomDoor
 from router.errors import FieldFault, InvalidError
 from router.scopes import Scope
@@ -13,7 +13,6 @@ from router.views.talk import MessagePageView, MessageView
 from router.wire.fields import Nothing
 from router.wire.talk import HistoryQuery, SendMessage
 from shard.acts import paging, talking
-from shard.messages import Draft
 from shard.pool import ShardPool
 
 MESSAGES = "/v1/rooms/{room_id}/channels/{channel_id}/messages"
@@ -48,18 +47,14 @@ class Talk:
 
     async def send(self, call: Call[SendMessage, Nothing]) -> Reply:
         """Store a message, and answer when it is on disk: 201 for a new one, 200 when its nonce was sent before."""
-        body = call.body
-        if len(body.content) > self.message_length_max:
-            raise InvalidError([FieldFault("body.content", f"at most {self.message_length_max} characters")])
+        draft = sending.draft(call.body, self.message_length_max)
         room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        thread_id = None if body.thread_id is None else ThreadId(body.thread_id)
-        reply_to_id = None if body.reply_to_id is None else MessageId(body.reply_to_id)
         sent = await self.pool.write(
             room.room_id,
             talking.send_message,
             call.user_id,
             call.path["channel_id"],
-            Draft(body.content, body.nonce, thread_id, reply_to_id, tuple(map(AttachmentId, body.attachment_ids))),
+            draft,
             now_ms=call.now_ms,
         )
         return Reply(views.message(room.room_id, sent.message), 201 if sent.is_new else 200)

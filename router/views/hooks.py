@@ -8,11 +8,10 @@ from typing_extensions import TypedDict
 
 from ids import RoomId
 from router.outbound import Answered
-from router.views import talk
+from router.views import events as event_views
 from router.views.people import UserView
 from router.views.values import encode, moment, moment_or_none, text_or_none
 from shard.acts.delivering import Batch
-from shard.rows import Event
 from shard.webhooks import Webhook
 
 
@@ -145,23 +144,6 @@ def pinged(answered: Answered) -> PingView:
     }
 
 
-def told(room_id: RoomId, event: Event) -> dict[str, Any]:
-    """Render an event as a receiver gets it; a message that is gone by now is told by its id alone."""
-    content: Any
-    if event.message is not None:
-        content = talk.message(room_id, event.message)
-    else:
-        content = dict(event.payload or {}) | ({} if event.message_id is None else {"id": str(event.message_id)})
-    return {
-        "seq": event.seq,
-        "type": event.type,
-        "at": moment(event.created_at),
-        "channel_id": text_or_none(event.channel_id),
-        "actor_id": text_or_none(event.actor_id),
-        "d": content,
-    }
-
-
 def ping(hook: Webhook, now_ms: int) -> dict[str, Any]:
     """Return the event of a ping, which is in no log and so has no number."""
     return {
@@ -184,7 +166,7 @@ def bounded(room_id: RoomId, batch: Batch, bytes_max: int) -> tuple[bytes, int]:
     events: list[dict[str, Any]] = []
     size = 0
     for event in batch.events:
-        rendered = told(room_id, event)
+        rendered = event_views.told(room_id, event)
         size += len(encode(rendered)) + 1
         if events and size > bytes_max:
             return body(room_id, batch.hook.id, events), events[-1]["seq"]
