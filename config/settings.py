@@ -114,6 +114,7 @@ class Rates(Table):
     room: TokenBucket = TokenBucket(per_second=500, burst=2_000)
     credentials: TokenBucket = TokenBucket(per_second=0.2, burst=10)
     webhook: TokenBucket = TokenBucket(per_second=1, burst=30)
+    frames: TokenBucket = TokenBucket(per_second=50, burst=300)
 
 
 class Limits(Table):

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,6 +21,8 @@ from rookery.composition import DAY_MS, Stores, now_ms, open_files, open_stores
 from router import app, founding
 from router.deliveries import Deliveries, Pace
 from router.edge import Limits
+from router.gateway.desk import Rates
+from router.gateway.gateway import Admission, Gateway
 from router.limits import Buckets, Rate
 from router.metrics import Metrics
 from router.outbound import Outbound, Reach
@@ -45,13 +49,14 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _Lifespan(self._open).run(receive, send)
+            await _Lifespan(lambda: self._open(scope["state"])).run(receive, send)
         else:
             assert self._served is not None, "the server starts the application before it serves"
             await self._served(scope, receive, send)
 
     @asynccontextmanager
-    async def _open(self) -> AsyncIterator[None]:
+    async def _open(self, state: MutableMapping[str, Any]) -> AsyncIterator[None]:
+        """Open everything; what the server's own protocols need of it stands in `state` then."""
         metrics = Metrics()
         relay = _Relay([lambda _room_id, events: metrics.committed(len(events))])
         async with open_stores(self._settings, relay.publish) as stores, open_files(self._settings) as store:
@@ -61,9 +66,12 @@ class Application:
             outbound = _open_outbound(self._settings)
             deliveries = _deliveries(self._settings, stores, metrics, outbound)
             sweep = FileSweep(stores.directory, stores.pool, store)
-            relay.listeners += [deliveries.publish, sweep.publish]
-            self._served = logs.watched(_build(self._settings, stores, metrics, deliveries, store, sweep.hint))
-            work = (_do_chores(stores.directory), deliveries.run(), _sweep_files(sweep))
+            limits = _limits(self._settings)
+            state["gateway"] = gateway = _gateway(self._settings, stores, metrics, limits)
+            relay.listeners += [deliveries.publish, sweep.publish, gateway.publish]
+            parts = _Parts(stores, metrics, limits, deliveries, store, sweep.hint, gateway)
+            self._served = logs.watched(_build(self._settings, parts))
+            work = (_do_chores(stores.directory), deliveries.run(), _sweep_files(sweep), gateway.run())
             tasks = [asyncio.create_task(each) for each in work]
             self._ready()
             try:
@@ -74,6 +82,7 @@ class Application:
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
                 outbound.close()
+                await gateway.hub.save()
                 await stores.directory.sessions.flush(now_ms=now_ms())
 
 
@@ -122,25 +131,59 @@ def _deliveries(settings: Settings, stores: Stores, metrics: Metrics, outbound: 
     return found
 
 
-def _build(
-    settings: Settings,
-    stores: Stores,
-    metrics: Metrics,
-    deliveries: Deliveries,
-    store: Store,
-    freed: Callable[[RoomId], None],
-) -> ASGIApp:
+def _gateway(settings: Settings, stores: Stores, metrics: Metrics, limits: Limits) -> Gateway:
+    server = settings.server
+    gateway = Gateway(
+        stores.directory,
+        stores.pool,
+        admission=Admission(
+            origins=frozenset((_own_origin(settings), *server.allowed_origins)),
+            proxies=server.trusted_proxies,
+            frame_bytes_max=server.websocket_frame_bytes_max,
+            message_length_max=settings.limits.message_length_max,
+        ),
+        rates=Rates(_rate(settings.limits.rates.frames), limits.user, limits.room),
+        addresses=limits.address,
+        clock=now_ms,
+    )
+    metrics.join(gateway.tallies)
+    text = "Clients that are connected and have identified."
+    metrics.watch("rookery_gateway_connections", text, lambda: gateway.connection_count)
+    text = "Bytes that wait in the queues of connections whose clients read slowly."
+    metrics.watch("rookery_gateway_queued_bytes", text, lambda: gateway.queued_bytes)
+    return gateway
+
+
+def _own_origin(settings: Settings) -> str:
+    server = settings.server
+    return server.public_url or f"http://{server.host}:{server.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the application is built over."""
+
+    stores: Stores
+    metrics: Metrics
+    limits: Limits
+    deliveries: Deliveries
+    store: Store
+    freed: Callable[[RoomId], None]
+    gateway: Gateway
+
+
+def _build(settings: Settings, parts: _Parts) -> ASGIApp:
+    stores, metrics = parts.stores, parts.metrics
     limits, server = settings.limits, settings.server
     metrics.watch("rookery_shards_open", "Shards that are open.", lambda: stores.pool.open_count)
     metrics.watch("rookery_shard_tasks_waiting", "Tasks that wait for a shard.", lambda: stores.pool.waiting_count)
-    own = server.public_url or f"http://{server.host}:{server.port}"
     return app.build(
         stores.directory,
         stores.pool,
         options=app.Options(
             title=settings.name,
             version=VERSION,
-            own_origin=own,
+            own_origin=_own_origin(settings),
             cross_origins=server.allowed_origins,
             registration_is_open=server.registration == "open",
             message_length_max=limits.message_length_max,
@@ -151,27 +194,38 @@ def _build(
             group_members_max=limits.group_members_max,
             file_bytes_max=limits.file_bytes_max,
             storage_user_bytes_max=limits.storage_user_bytes_max,
-            webhook_rate=Rate(limits.rates.webhook.per_second, limits.rates.webhook.burst),
+            webhook_rate=_rate(limits.rates.webhook),
             site_vars=settings.vars,
         ),
-        limits=Limits(
-            body_bytes_max=limits.body_bytes_max,
-            user=_buckets("user", limits.rates.user),
-            address=_buckets("address", limits.rates.address),
-            room=_buckets("room", limits.rates.room),
-            credentials=_buckets("credentials", limits.rates.credentials),
-        ),
+        limits=parts.limits,
         metrics=metrics,
         checks={"directory": stores.directory.database.ping},
         clock=now_ms,
-        deliveries=deliveries,
-        store=store,
-        freed=freed,
+        deliveries=parts.deliveries,
+        store=parts.store,
+        freed=parts.freed,
+        gateway=parts.gateway,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    """Return the bounds of HTTP and of the gateway, which share them: whoever asks in both ways has one bucket."""
+    limits = settings.limits
+    return Limits(
+        body_bytes_max=limits.body_bytes_max,
+        user=_buckets("user", limits.rates.user),
+        address=_buckets("address", limits.rates.address),
+        room=_buckets("room", limits.rates.room),
+        credentials=_buckets("credentials", limits.rates.credentials),
     )
 
 
 def _buckets(name: str, bucket: TokenBucket) -> Buckets:
-    return Buckets(name, Rate(bucket.per_second, bucket.burst))
+    return Buckets(name, _rate(bucket))
+
+
+def _rate(bucket: TokenBucket) -> Rate:
+    return Rate(bucket.per_second, bucket.burst)
 
 
 async def _do_chores(directory: Directory) -> None:

@@ -8,6 +8,7 @@ from config.settings import Settings
 from rookery import process
 from rookery.application import Application
 from rookery.protocol import BoundedProtocol
+from router.gateway.sockets import Socket
 
 BACKLOG = 2_048
 
@@ -15,8 +16,7 @@ BACKLOG = 2_048
 def configure(settings: Settings, application: Application) -> uvicorn.Config:
     """Return uvicorn's configuration for these settings.
 
-    Nothing of a proxy's headers is believed unless its address is on the list, and WebSocket frames are small: both
-    of uvicorn's defaults are wider.
+    Nothing of a proxy's headers is believed unless its address is on the list: uvicorn's default is wider.
     """
     server = settings.server
     return uvicorn.Config(
@@ -25,6 +25,7 @@ def configure(settings: Settings, application: Application) -> uvicorn.Config:
         port=server.port,
         loop="uvloop",
         http=BoundedProtocol,
+        ws=Socket,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -36,8 +37,6 @@ def configure(settings: Settings, application: Application) -> uvicorn.Config:
         limit_concurrency=server.connections_max,
         timeout_keep_alive=server.keep_alive_seconds,
         timeout_graceful_shutdown=server.shutdown_grace_seconds,
-        ws_max_size=server.websocket_frame_bytes_max,
-        ws_per_message_deflate=False,
     )
 
 
@@ -55,4 +54,5 @@ def run(settings: Settings, application: Application, listening: socket.socket |
     cannot start; its log says why.
     """
     process.return_freed()
+    process.collect_seldom()
     uvicorn.Server(configure(settings, application)).run(sockets=None if listening is None else [listening])

@@ -28,6 +28,7 @@ from router.endpoints.chats import Chats
 from router.endpoints.files import Files
 from router.endpoints.hooks import PING_RATE, Hooks
 from router.endpoints.invites import Invites
+from router.endpoints.live import Live
 from router.endpoints.moderate import Moderate
 from router.endpoints.operate import Check, Operate, SiteView
 from router.endpoints.overwrites import Overwrites
@@ -43,6 +44,7 @@ from router.endpoints.threads import Threads
 from router.endpoints.voice import Voice
 from router.entering import Entrance
 from router.founding import DirectChats
+from router.gateway.gateway import Gateway
 from router.limits import Buckets, Rate
 from router.metrics import Metrics
 from router.table import Route
@@ -101,6 +103,7 @@ def build(
     store: Store,
     freed: Callable[[RoomId], None],
     deliveries: Deliveries,
+    gateway: Gateway,
     lifespan: Lifespan | None = None,
 ) -> ASGIApp:
     """Return the application over open stores; `freed` is told of rooms whose files are to be removed."""
@@ -113,13 +116,11 @@ def build(
         deliveries=deliveries,
         store=store,
         freed=freed,
+        gateway=gateway,
     )
     edge = Edge(Authenticator(directory.sessions, (options.own_origin, *options.cross_origins)), limits, metrics, clock)
 
     async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close"})
-            return
         await serve(edge, None, [], scope, receive, send)
 
     served = Router(list(_paths(table, edge)), redirect_slashes=False, default=nowhere, lifespan=lifespan)
@@ -148,6 +149,7 @@ def routes(
     deliveries: Deliveries,
     store: Store,
     freed: Callable[[RoomId], None],
+    gateway: Gateway,
 ) -> tuple[Route, ...]:
     """Return the route table, the busiest routes first: they are looked at in order."""
     door, people = RoomDoor(directory.rooms, directory.chats, pool), People(directory.profiles)
@@ -170,6 +172,7 @@ def routes(
         + Accounts(directory, options.registration_is_open).routes()
         + _chats(directory, pool, door, people, entrance, options).routes()
         + Voice(door, pool, people).routes()
+        + Live(gateway.acts, gateway.tickets).routes()
         + Bots(directory, pool, door, entrance).routes()
         + _hooks(directory, pool, door, people, deliveries, options).routes()
     )

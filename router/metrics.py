@@ -47,6 +47,10 @@ class Metrics(Collector):
         """Show a value that is asked for at every scrape."""
         Gauge(name, text, registry=self._registry).set_function(value)
 
+    def join(self, collector: Collector) -> None:
+        """Show what somebody else counts, too."""
+        self._registry.register(collector)
+
     def answered(self, route: Route | None, status: int, seconds: float) -> None:
         """Count one answer."""
         tally = self._tallies.get((route, status))

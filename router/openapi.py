@@ -53,6 +53,7 @@ TAGS = {
     "pins": "Messages that a channel keeps at hand.",
     "reading": "What is read, what is left to read, what calls one, and taking it all along.",
     "chats": "Direct chats, groups of a few people, and whom one blocks.",
+    "gateway": "What goes with live events: tickets, typing, who is there.",
     "voice": "Who is in voice, and who was.",
     "bots": "Bots, their tokens, and letting them into rooms.",
     "webhooks": "Programs that post into a room, and programs that are told of it.",

@@ -66,7 +66,7 @@ def test_links_lead_somewhere(name: str) -> None:
 async def server(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Lend a client of a server with the default settings."""
     application = Application(settings.load(None, environ={"ROOKERY_SERVER_DATA_DIR": str(tmp_path / "data")}))
-    async with application._open():
+    async with application._open({}):
         transport = httpx.ASGITransport(application)
         async with httpx.AsyncClient(transport=transport, base_url="http://rookery") as client:
             yield client

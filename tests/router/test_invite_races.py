@@ -29,7 +29,7 @@ async def test_a_thousand_parallel_uses_of_one_give_one_join(tmp_path: Path) -> 
         owner, *crowd = await sign_in(writer, CROWD + 1)
     application = Application(settings)
     transport = httpx.ASGITransport(application)
-    async with application._open(), httpx.AsyncClient(transport=transport, base_url="http://rookery") as http:
+    async with application._open({}), httpx.AsyncClient(transport=transport, base_url="http://rookery") as http:
 
         async def ask(token: str, method: str, path: str, **options: object) -> httpx.Response:
             return await http.request(method, path, headers={"authorization": f"Bearer {token}"}, json=options or None)
@@ -52,7 +52,7 @@ async def test_a_use_that_is_refused_lets_another_one_in(tmp_path: Path) -> None
         owner, banned, guest = await sign_in(writer, 3)
     application = Application(settings)
     transport = httpx.ASGITransport(application)
-    async with application._open(), httpx.AsyncClient(transport=transport, base_url="http://rookery") as http:
+    async with application._open({}), httpx.AsyncClient(transport=transport, base_url="http://rookery") as http:
 
         async def ask(token: str, method: str, path: str, **options: object) -> httpx.Response:
             return await http.request(method, path, headers={"authorization": f"Bearer {token}"}, json=options or None)
@@ -75,7 +75,7 @@ async def test_bans_and_joins_at_once_leave_both_stores_of_one_mind(tmp_path: Pa
         owner, guest = await sign_in(writer, 2)
     application = Application(settings)
     transport = httpx.ASGITransport(application)
-    async with application._open(), httpx.AsyncClient(transport=transport, base_url="http://rookery") as http:
+    async with application._open({}), httpx.AsyncClient(transport=transport, base_url="http://rookery") as http:
 
         async def ask(token: str, method: str, path: str, **options: object) -> httpx.Response:
             return await http.request(method, path, headers={"authorization": f"Bearer {token}"}, json=options or None)

@@ -175,12 +175,12 @@ def test_what_is_not_http_is_hung_up_on(server: Running, line: bytes) -> None:
 
 
 def test_a_websocket_is_refused(server: Running) -> None:
-    """An upgrade finds nobody, and is no error of ours."""
+    """An upgrade of another path than the gateway's finds nobody, and is no error of ours."""
     request = (
         b"GET /v1/rooms HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    assert raw(server, request, until_closed=True).startswith(b"HTTP/1.1 403 ")
+    assert raw(server, request, until_closed=True).startswith(b"HTTP/1.1 404 ")
 
 
 def test_a_mistake_of_ours_is_told_without_its_text(owner: Client, room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

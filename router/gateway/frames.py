@@ -1,0 +1,77 @@
+"""What goes over the wire to clients: JSON in WebSocket text frames, framed once and shared as bytes by all who get it.
+
+Frames of a server are not masked (RFC 6455, section 5.1), so the same bytes are right for everybody.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from ids import ChannelId, RoomId
+
+BYTES_MAX: Final = 786_432
+"""Of a frame of events; a larger commit takes more of them. Most clients refuse a message above 1 MiB."""
+
+Ref = str | int | None
+Span = tuple[int, int]
+"""Event numbers that follow each other: the first and the last."""
+
+
+class Rendered(NamedTuple):
+    """An event as clients get it, and what decides who does."""
+
+    seq: int
+    type: str
+    channel_id: ChannelId | None
+    created_at: int
+    body: bytes
+
+
+def text(payload: bytes) -> bytes:
+    """Return a text frame (RFC 6455, section 5.2)."""
+    length = len(payload)
+    if length < 126:
+        return b"\x81%c%b" % (length, payload)
+    if length < 65_536:
+        return b"\x81\x7e%b%b" % (length.to_bytes(2), payload)
+    return b"\x81\x7f%b%b" % (length.to_bytes(8), payload)
+
+
+def told(op: str, d: Any) -> bytes:
+    """Return the frame of something that the server tells of itself."""
+    return text(orjson.dumps({"op": op, "d": d}, option=orjson.OPT_UTC_Z))
+
+
+def reply(op: str, ref: Ref, d: Any) -> bytes:
+    """Return the frame of an answer, with the reference of what it answers."""
+    return text(orjson.dumps({"op": op, "ref": ref, "d": d}, option=orjson.OPT_UTC_Z))
+
+
+def events(room_id: RoomId, rendered: Sequence[Rendered], skipped: Sequence[Span]) -> bytes:
+    """Return the frames of some events of a room, in order, and of the spans of numbers that are not this client's.
+
+    It is one frame if that is not too large. Each frame has the spans that end before its last event, the last one has
+    the rest: whoever got a frame has everything up to the highest number in it.
+    """
+    if sum(len(one.body) for one in rendered) <= BYTES_MAX:
+        return _events(room_id, rendered, skipped)
+    parts: list[list[Rendered]] = [[]]
+    size = 0
+    for one in rendered:
+        if parts[-1] and size + len(one.body) > BYTES_MAX:
+            parts.append([])
+            size = 0
+        parts[-1].append(one)
+        size += len(one.body)
+    framed, left = [], list(skipped)
+    for part in parts[:-1]:
+        framed.append(_events(room_id, part, [span for span in left if span[1] < part[-1].seq]))
+        left = [span for span in left if span[1] > part[-1].seq]
+    return b"".join([*framed, _events(room_id, parts[-1], left)])
+
+
+def _events(room_id: RoomId, rendered: Sequence[Rendered], skipped: Sequence[Span]) -> bytes:
+    bodies = b",".join([one.body for one in rendered])
+    payload = b'{"op":"events","d":{"room_id":"%d","events":[%b],"skipped":%b}}'
+    return text(payload % (room_id, bodies, orjson.dumps(skipped) if skipped else b"[]"))

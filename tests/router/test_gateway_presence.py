@@ -1,0 +1,168 @@
+"""Who is there: told soon, seldom, and to those alone whom it concerns."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from router.gateway import gateway, presence
+from tests.router.clients import Client, Room, client_of
+from tests.router.hearing import Hearer, hearing
+from tests.router.serving import Place, Running, serving, until
+
+TOLD_SECONDS, LASTS_SECONDS = 0.1, 0.5
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server at which five seconds are a tenth of one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway, "TOLD_EVERY_SECONDS", TOLD_SECONDS)
+        patch.setattr(presence, "LASTS_SECONDS", LASTS_SECONDS)
+        patch.setattr(presence, "PEOPLE_MAX", 4)
+        with serving(Place(tmp_path_factory.mktemp("server"))) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def nobody(server: Running) -> Iterator[Client]:
+    with client_of(server) as client:
+        yield client
+
+
+@pytest.fixture
+def people(nobody: Client) -> list[Client]:
+    """Somebody who founds rooms, and two others."""
+    return [nobody.guest() for _ in range(3)]
+
+
+@pytest.fixture
+def room(people: list[Client]) -> Room:
+    owner, *others = people
+    room = owner.found()
+    owner.admit(room, *others)
+    return room
+
+
+def view(person: Client, status: str, activity: str | None = None, room: Room | None = None) -> dict[str, Any]:
+    """Return how somebody is told to be present."""
+    room_id = None if room is None else room.id
+    return {"user_id": person.id, "status": status, "activity": activity, "room_id": room_id}
+
+
+def told_of(hearer: Hearer, person: Client, room: Room) -> dict[str, Any]:
+    """Return what is told next of somebody in a room."""
+    found = hearer.until(
+        lambda said: (
+            said["op"] == "presences"
+            and said["d"]["room_id"] == room.id
+            and any(one["user_id"] == person.id for one in said["d"]["presences"])
+        )
+    )
+    one: dict[str, Any]
+    [one] = [one for one in found["d"]["presences"] if one["user_id"] == person.id]
+    return one
+
+
+def test_coming_and_going_is_told(server: Running, people: list[Client], room: Room) -> None:
+    """Who shares a room hears that somebody is there, what they do, and that they are gone after a while."""
+    anna, ben, _ = people
+    with hearing(server, anna.token) as (hearer, _):
+        with hearing(server, ben.token) as (other, _):
+            assert told_of(hearer, ben, room) == view(ben, "online")
+            other.ok("presence", status="away", activity="browsing", room_id=room.id)
+            assert told_of(hearer, ben, room) == view(ben, "away", "browsing", room)
+        assert told_of(hearer, ben, room) == view(ben, "offline")
+
+
+def test_which_other_room_one_looks_at_is_not_told(server: Running, people: list[Client], room: Room) -> None:
+    """The room that somebody looks at is told in that room alone."""
+    anna, ben, _ = people
+    other = anna.found()
+    anna.admit(other, ben)
+    with hearing(server, anna.token) as (hearer, _), hearing(server, ben.token) as (speaker, _):
+        told_of(hearer, ben, room)
+        speaker.ok("presence", status="online", room_id=other.id)
+        heard = {said["d"]["room_id"]: said["d"]["presences"] for said in (hearer.next(), hearer.next())}
+        assert heard == {room.id: [view(ben, "online")], other.id: [view(ben, "online", room=other)]}
+
+
+def test_the_most_present_connection_counts(server: Running, people: list[Client], room: Room) -> None:
+    """Somebody with several connections is as present as the most present of them."""
+    anna, ben, _ = people
+    with hearing(server, anna.token) as (hearer, _), hearing(server, ben.token) as (desk, _):
+        told_of(hearer, ben, room)
+        with hearing(server, ben.token, presence={"status": "away", "activity": "idle"}):
+            desk.ok("presence", status="away", activity="chatting")
+            assert told_of(hearer, ben, room)["status"] == "away"
+            desk.ok("presence", status="online", activity="chatting")
+            assert told_of(hearer, ben, room) == view(ben, "online", "chatting")
+            desk.ok("presence", status="offline")
+            assert told_of(hearer, ben, room) == view(ben, "away", "idle")
+
+
+def test_whoever_comes_back_soon_was_not_away(server: Running, people: list[Client], room: Room) -> None:
+    """A connection that is replaced within its time is no coming and going."""
+    anna, ben, _ = people
+    with hearing(server, anna.token) as (hearer, _):
+        with hearing(server, ben.token):
+            told_of(hearer, ben, room)
+        with hearing(server, ben.token):
+            said = hearer.hush(LASTS_SECONDS + 2 * TOLD_SECONDS)
+    assert [one for one in said if one["op"] == "presences"] == []
+
+
+def test_who_is_blocked_notices_nothing(server: Running, people: list[Client], room: Room) -> None:
+    """Neither of two people of whom one blocks the other is told of the other, also when the block is new."""
+    anna, ben, chris = people
+    with (
+        hearing(server, anna.token) as (one, _),
+        hearing(server, chris.token) as (witness, _),
+        hearing(server, ben.token) as (two, _),
+    ):
+        told_of(one, ben, room)
+        anna.did("PUT", f"/v1/users/me/blocks/{ben.id}")
+        until(lambda: ben.id not in str(anna.get(f"{room.path}/presences")))
+        one.hush()
+        two.hush()
+        two.ok("presence", status="away")
+        one.ok("presence", status="away")
+        told_of(witness, ben, room)
+        assert ben.id not in str(one.hush())
+        assert anna.id not in str([said for said in two.hush() if said["op"] == "presences"])
+        there = {each["user_id"] for each in two.ok("presences", room_id=room.id)["presences"]}
+        assert there == {ben.id, chris.id}
+
+
+def test_presence_is_asked_for(server: Running, people: list[Client], room: Room, nobody: Client) -> None:
+    """Who is in a room may ask who is there, of all or of some, over either way; others may not."""
+    anna, ben, _ = people
+    with hearing(server, anna.token) as (hearer, _), hearing(server, ben.token):
+        told_of(hearer, ben, room)
+        everybody = hearer.ok("presences", room_id=room.id)
+        assert sorted(everybody["presences"], key=str) == sorted([view(anna, "online"), view(ben, "online")], key=str)
+        assert anna.get(f"{room.path}/presences") == everybody
+        assert hearer.ok("presences", room_id=room.id, user_ids=[ben.id])["presences"] == [view(ben, "online")]
+        with hearing(server, nobody.guest().token) as (stranger, _):
+            assert stranger.refused("presences", room_id=room.id) == (404, "not-found")
+
+
+def test_large_rooms_are_told_nothing_by_themselves(
+    server: Running, people: list[Client], room: Room, nobody: Client
+) -> None:
+    """Where many are connected, presences come to who asks for them."""
+    anna, *_ = people
+    crowd = [nobody.guest() for _ in range(4)]
+    anna.admit(room, *crowd)
+    with hearing(server, anna.token) as (hearer, _):
+        hearings = [hearing(server, one.token) for one in crowd]
+        for one in hearings:
+            one.__enter__()
+        hearer.hush(3 * TOLD_SECONDS)
+        hearer.said.clear()
+        with hearing(server, people[1].token):
+            said = hearer.hush(4 * TOLD_SECONDS)
+            assert [one for one in said if one["op"] == "presences"] == []
+            assert people[1].id in str(hearer.ok("presences", room_id=room.id))
+        for one in hearings:
+            one.__exit__(None, None, None)

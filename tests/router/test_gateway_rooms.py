@@ -1,0 +1,329 @@
+"""One room's listeners, step by step, over a log that the test writes itself: turns that a real disk takes seldom."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from typing import Any, cast
+
+import pytest
+
+from ids import ChannelId, RoomId, UserId
+from router.gateway import rooms
+from router.gateway.rooms import LiveRoom
+from router.gateway.tallies import Tallies
+from router.gateway.tapes import BLOCK_EVENTS, Library
+from shard.acts import watching
+from shard.acts.watching import Watch
+from shard.audiences import Audience
+from shard.errors import ShardBusyError
+from shard.pool import ShardPool
+from shard.rows import Event
+from tests.router.listening import Listener
+from tests.shard.stage import until
+
+ANNA, BEN = UserId(12), UserId(13)
+OPEN, HIDDEN = ChannelId(1), ChannelId(2)
+SEES_OPEN = Audience(frozenset({OPEN}), frozenset({OPEN}), is_told_of_bans=False)
+SEES_ALL = Audience(frozenset({OPEN, HIDDEN}), frozenset({OPEN, HIDDEN}), is_told_of_bans=True)
+
+
+class Log:
+    """A shard of which the test decides what it has, what everybody sees, and whether it answers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.first = 1
+        self.audiences = {ANNA: SEES_OPEN, BEN: SEES_OPEN}
+        self.is_broken = False
+        self.held: asyncio.Event | None = None
+        self.replays: list[tuple[int, int]] = []
+
+    async def read(self, _room_id: RoomId, act: Any, *arguments: Any) -> Any:
+        answer = self._watch(*arguments) if act is watching.watch else self._replay(*arguments)
+        if self.held is not None:
+            await self.held.wait()
+        await asyncio.sleep(0)
+        if self.is_broken:
+            raise ShardBusyError("broken")
+        return answer
+
+    def _watch(self, user_ids: Collection[UserId]) -> Watch:
+        seen = {user_id: self.audiences[user_id] for user_id in user_ids if user_id in self.audiences}
+        return Watch(seen, self.first if self.events else 0, self.events[-1].seq if self.events else 0)
+
+    def _replay(self, after: int, until_: int) -> list[Event]:
+        self.replays.append((after, until_))
+        return [event for event in self.events if max(after, self.first - 1) < event.seq <= until_]
+
+    def append(
+        self, count: int = 1, type_: str = "message.created", channel_id: ChannelId | None = OPEN
+    ) -> list[Event]:
+        """Commit some events and return them."""
+        seq = self.events[-1].seq if self.events else 0
+        added = [Event(seq + at, type_, channel_id, ANNA, {}, None, 0) for at in range(1, count + 1)]
+        self.events += added
+        return added
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+@pytest.fixture
+async def room(log: Log, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveRoom]:
+    monkeypatch.setattr(rooms, "RETRY_SECONDS", 0.01)
+    room = LiveRoom(RoomId(7), cast(ShardPool, log), Library(), Tallies(lambda: 0))
+    yield room
+    room.close()
+
+
+async def heard(listener: Listener, count: int) -> list[int]:
+    """Wait until somebody has heard so many events, and a moment longer; return their numbers."""
+    await until(lambda: len(listener.events()) >= count)
+    await asyncio.sleep(0.03)
+    return [event["seq"] for event in listener.events()]
+
+
+async def test_the_first_event_wakes_who_sleeps(log: Log, room: LiveRoom) -> None:
+    """Nothing is asked of the shard before something happens; then everything is told from where one was."""
+    log.append(3)
+    anna = Listener(ANNA)
+    anna.come(room, 2)
+    await asyncio.sleep(0.02)
+    assert not log.replays
+    room.publish(log.append())
+    assert await heard(anna, 2) == [3, 4]
+    room.publish(log.append(2))
+    assert await heard(anna, 4) == [3, 4, 5, 6]
+
+
+async def test_what_was_read_is_not_told_again_when_it_is_published(log: Log, room: LiveRoom) -> None:
+    """A commit that the log had before it was published is told once."""
+    log.append(3)
+    late = log.append(2)
+    anna = Listener(ANNA)
+    anna.come(room, 1, resumes=True)
+    assert await heard(anna, 4) == [2, 3, 4, 5]
+    room.publish(late)
+    room.publish(log.append())
+    assert await heard(anna, 5) == [2, 3, 4, 5, 6]
+
+
+async def test_a_place_ahead_of_what_was_published_waits_for_it(log: Log, room: LiveRoom) -> None:
+    """Whoever read the shard after a commit and before its publication hears all that follows, once."""
+    room.publish(log.append(2))
+    ben, anna = Listener(BEN), Listener(ANNA)
+    ben.come(room, 2, resumes=True)
+    await heard(ben, 0)
+    late = log.append(3)
+    anna.come(room, 4, resumes=True)
+    assert await heard(anna, 1) == [5]
+    assert await heard(ben, 3) == [3, 4, 5]
+    room.publish(late)
+    room.publish(log.append())
+    assert await heard(anna, 2) == [5, 6]
+    assert await heard(ben, 4) == [3, 4, 5, 6]
+    assert not [message for message in anna.told() if message["op"] == "resync"]
+
+
+async def test_what_was_never_published_is_read(log: Log, room: LiveRoom) -> None:
+    """A hole in what is published is filled from the log before anything else is told."""
+    room.publish(log.append())
+    anna = Listener(ANNA)
+    anna.come(room, 1, resumes=True)
+    await heard(anna, 0)
+    log.append(2)
+    room.publish(log.append())
+    assert await heard(anna, 3) == [2, 3, 4]
+
+
+async def test_a_commit_in_doubt_is_looked_for(log: Log, room: LiveRoom) -> None:
+    """After a commit whose outcome is unknown the log is read as soon as it can be, and what it has is told."""
+    room.publish(log.append())
+    anna = Listener(ANNA)
+    anna.come(room, 1, resumes=True)
+    await heard(anna, 0)
+    log.is_broken = True
+    log.append()
+    room.doubt()
+    await asyncio.sleep(0.05)
+    assert anna.events() == []
+    log.is_broken = False
+    assert await heard(anna, 1) == [2]
+
+
+async def test_a_room_that_fails_is_waited_for(log: Log, room: LiveRoom) -> None:
+    """While a shard cannot be read its listeners wait; when it is back they have everything, and in order."""
+    log.append(5)
+    anna, ben = Listener(ANNA), Listener(BEN)
+    log.is_broken = True
+    anna.come(room, 0, resumes=True)
+    ben.come(room, 5)
+    room.publish(log.append())
+    await asyncio.sleep(0.05)
+    assert anna.told() == ben.told() == []
+    log.is_broken = False
+    assert await heard(anna, 6) == [1, 2, 3, 4, 5, 6]
+    assert await heard(ben, 1) == [6]
+    assert anna.told()[-1] == {"op": "resumed", "d": {"room_id": "7", "channel_ids": ["1"], "seq": 6}}
+
+
+async def test_a_changed_sight_is_asked_for_before_anything_is_told(log: Log, room: LiveRoom) -> None:
+    """Nobody hears a commit that changes what they see before the shard said what that is now."""
+    room.publish(log.append())
+    anna = Listener(ANNA)
+    anna.come(room, 1, resumes=True)
+    await heard(anna, 0)
+    log.held = asyncio.Event()
+    log.audiences[ANNA] = SEES_ALL
+    room.publish(log.append(1, "overwrite.set", HIDDEN))
+    room.publish(log.append(1, "message.created", HIDDEN))
+    await asyncio.sleep(0.03)
+    assert anna.events() == []
+    log.held.set()
+    assert await heard(anna, 2) == [2, 3]
+    assert [message["d"]["channel_ids"] for message in anna.told() if message["op"] == "channels"] == [["1", "2"]]
+
+
+async def test_whoever_is_put_out_hears_nothing_of_that_commit(log: Log, room: LiveRoom) -> None:
+    """Being put out ends the listening with the commit that says so, and is told."""
+    room.publish(log.append())
+    anna, ben = Listener(ANNA), Listener(BEN)
+    for one in (anna, ben):
+        one.come(room, 1, resumes=True)
+        await heard(one, 0)
+    del log.audiences[ANNA]
+    kicked = Event(2, "member.kicked", None, BEN, {"user_id": str(ANNA)}, None, 0)
+    log.events.append(kicked)
+    room.publish([kicked, *log.append()])
+    assert await heard(ben, 2) == [2, 3]
+    assert anna.events() == []
+    assert anna.told()[-1] == {"op": "removed", "d": {"room_id": "7", "reason": "not_a_member"}}
+
+
+async def test_hidden_events_are_told_as_one_span(log: Log, room: LiveRoom) -> None:
+    """Commits that are not for somebody cost no frame each: their numbers come with the next that is, or when asked."""
+    room.publish(log.append())
+    anna = Listener(ANNA)
+    anna.come(room, 1, resumes=True)
+    await heard(anna, 0)
+    for _ in range(3):
+        room.publish(log.append(2, "message.created", HIDDEN))
+    assert [message["op"] for message in anna.told()] == ["resumed"]
+    room.publish(log.append())
+    assert anna.told()[-1]["d"]["skipped"] == [[2, 7]]
+    room.publish(log.append(1, "message.created", HIDDEN))
+    room.break_silence()
+    assert anna.told()[-1]["d"] == {"room_id": "7", "events": [], "skipped": [[9, 9]]}
+    room.break_silence()
+    assert anna.place(1) == 9
+
+
+async def test_only_who_may_ban_is_told_of_bans(log: Log, room: LiveRoom) -> None:
+    """A ban is an event of the room that most members skip, live and afterwards."""
+    log.audiences[BEN] = SEES_ALL
+    room.publish(log.append())
+    anna, ben = Listener(ANNA), Listener(BEN)
+    for one in (anna, ben):
+        one.come(room, 1, resumes=True)
+        await heard(one, 0)
+    room.publish(log.append(1, "member.banned", None))
+    assert await heard(ben, 1) == [2]
+    for one in (anna, ben):
+        one.go(room)
+        one.come(room, 0, resumes=True)
+    assert await heard(ben, 3) == [2, 1, 2]
+    assert await heard(anna, 1) == [1]
+
+
+@pytest.mark.parametrize(("place", "first", "reason"), [(99, 1, "ahead"), (3, 6, "too_old"), (0, 2, "too_old")])
+async def test_a_place_that_the_log_does_not_have_is_told(
+    place: int, first: int, reason: str, log: Log, room: LiveRoom
+) -> None:
+    """Beyond the log's end or before its beginning the client is to read anew, and hears what comes from then on."""
+    log.append(10)
+    log.first = first
+    anna = Listener(ANNA)
+    anna.come(room, place, resumes=True)
+    await until(lambda: len(anna.told()) == 2)
+    assert anna.told()[0] == {"op": "resync", "d": {"room_id": "7", "seq": 10, "reason": reason}}
+    room.publish(log.append())
+    assert await heard(anna, 1) == [11]
+
+
+async def test_the_first_place_that_the_log_has_is_good(log: Log, room: LiveRoom) -> None:
+    """Whoever has everything up to where the log begins misses nothing."""
+    log.append(10)
+    log.first = 6
+    anna = Listener(ANNA)
+    anna.come(room, 5, resumes=True)
+    assert await heard(anna, 5) == [6, 7, 8, 9, 10]
+
+
+async def test_many_who_come_back_share_the_reading(log: Log, room: LiveRoom) -> None:
+    """A block of the log is read once for all who want it, and again after something in it was changed."""
+    log.append(3 * BLOCK_EVENTS)
+    crowd = [UserId(100 + number) for number in range(50)]
+    log.audiences |= dict.fromkeys(crowd, SEES_OPEN)
+    listeners = [Listener(user_id) for user_id in crowd]
+    for at, one in enumerate(listeners):
+        one.come(room, at, resumes=True)
+    for at, one in enumerate(listeners):
+        assert len(await heard(one, 3 * BLOCK_EVENTS - at)) == 3 * BLOCK_EVENTS - at
+    assert len(log.replays) == 3
+    room.publish(log.append(1, "message.edited"))
+    anna = Listener(ANNA)
+    anna.come(room, 0, resumes=True)
+    await heard(anna, 3 * BLOCK_EVENTS + 1)
+    assert len(log.replays) > 3
+
+
+async def test_an_answer_of_before_a_change_is_not_believed(log: Log, room: LiveRoom) -> None:
+    """What the shard said while somebody's sight changed is asked again."""
+    log.audiences[ANNA] = SEES_ALL
+    room.publish(log.append())
+    anna = Listener(ANNA)
+    log.held = asyncio.Event()
+    anna.come(room, 1, resumes=True)
+    await asyncio.sleep(0.01)
+    log.audiences[ANNA] = SEES_OPEN
+    room.publish(log.append(1, "overwrite.set", HIDDEN))
+    room.publish(log.append(1, "message.created", HIDDEN))
+    room.publish(log.append())
+    log.held.set()
+    assert await heard(anna, 1) == [4]
+
+
+async def test_a_hole_is_filled_with_what_is_seen_then(log: Log, room: LiveRoom) -> None:
+    """What was read to fill a hole is told to who may see it when it was read."""
+    log.audiences[ANNA] = SEES_ALL
+    room.publish(log.append())
+    anna = Listener(ANNA)
+    anna.come(room, 1, resumes=True)
+    await heard(anna, 0)
+    log.held = asyncio.Event()
+    log.append(1, "message.created", HIDDEN)
+    room.publish(log.append())
+    await asyncio.sleep(0.01)
+    log.audiences[ANNA] = SEES_OPEN
+    room.publish(log.append(1, "overwrite.set", HIDDEN))
+    log.held.set()
+    assert await heard(anna, 1) == [3]
+    room.break_silence()
+    assert anna.place(1) == 4
+
+
+async def test_entering_twice_tells_nothing_twice(log: Log, room: LiveRoom) -> None:
+    """A connection that stops and begins again while it is being told goes on from its new place alone."""
+    log.append(10)
+    anna = Listener(ANNA)
+    log.held = asyncio.Event()
+    anna.come(room, 0, resumes=True)
+    assert anna.connection is not None
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        room.stop(anna.connection)
+        room.listen(anna.connection, 4, is_asleep=False)
+        anna.connection.start(room.resume(anna.connection))
+    log.held.set()
+    assert await heard(anna, 6) == [5, 6, 7, 8, 9, 10]
