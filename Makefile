@@ -9,6 +9,7 @@ READY := $(VENV)/ready
 LOCKED := $(VENV)/locked
 LOCK_VENV := .lock-venv
 CRASH_CYCLES ?= 200
+GATEWAY_SOCKETS ?= 2000
 ARGS ?=
 
 # What the caller's shell adds to Python's path must not shadow what the lock pins.
@@ -37,8 +38,8 @@ format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-crash: $(READY) ## the long crash tests (CRASH_CYCLES=200)
-	ROOKERY_CRASH_CYCLES=$(CRASH_CYCLES) $(BIN)/pytest -m crash $(ARGS)
+crash: $(READY) ## the long crash tests (CRASH_CYCLES=200 GATEWAY_SOCKETS=2000)
+	ROOKERY_CRASH_CYCLES=$(CRASH_CYCLES) ROOKERY_GATEWAY_SOCKETS=$(GATEWAY_SOCKETS) $(BIN)/pytest -m crash $(ARGS)
 
 bench: $(READY) ## measure speed on this machine
 	$(BIN)/python -m bench $(ARGS)
