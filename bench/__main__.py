@@ -11,7 +11,19 @@ from pathlib import Path
 
 import apsw
 
-from bench import cold, fleet, imports, permissions, search, traffic, unread
+from bench import (
+    cold,
+    fleet,
+    gateway_fanout,
+    gateway_idle,
+    gateway_resume,
+    gateway_sends,
+    imports,
+    permissions,
+    search,
+    traffic,
+    unread,
+)
 from bench.figures import Figure
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -23,7 +35,13 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "permissions": permissions.measure,
     "unread": unread.measure,
     "search": search.measure,
+    "gateway-fanout": gateway_fanout.measure,
+    "gateway-sends": gateway_sends.measure,
+    "gateway-idle": gateway_idle.measure,
+    "gateway-resume": gateway_resume.measure,
 }
+SCALED = {"gateway-idle": gateway_idle.measure, "gateway-resume": gateway_resume.measure}
+"""Those that can be made smaller."""
 
 
 def main() -> None:
@@ -32,6 +50,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument(
         "--folder", type=Path, default=None, help="where to put the databases (default: a temporary one)"
+    )
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help=f"so many times the clients, in {', '.join(SCALED)} (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON array instead of a table")
     arguments = parser.parse_args()
@@ -42,7 +63,10 @@ def main() -> None:
     for name in arguments.names or list(BENCHMARKS):
         sys.stderr.write(f"measuring {name} ...\n")
         with tempfile.TemporaryDirectory(prefix=f"rookery-{name}-", dir=arguments.folder) as folder:
-            figures += BENCHMARKS[name](Path(folder))
+            if name in SCALED:
+                figures += SCALED[name](Path(folder), arguments.scale)
+            else:
+                figures += BENCHMARKS[name](Path(folder))
     sys.stdout.write(_as_json(figures) if arguments.json else _as_table(figures))
 
 

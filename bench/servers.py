@@ -17,6 +17,7 @@ from typing import Any
 SERVER_CORE, LOAD_CORE = 0, 1
 START_SECONDS_MAX = 20.0
 
+_BUCKETS = ("user", "address", "room", "credentials", "frames")
 _UNLIMITED = "per_second = 1_000_000\nburst = 10_000_000\n"
 
 
@@ -41,6 +42,11 @@ class Server:
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) / 1024
 
+    def processor_seconds(self) -> float:
+        """Return the processor time that the process has used, the kernel's for it included; in steps of 10 ms."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def pin_load() -> None:
     """Keep this process, the load, off the server's core."""
@@ -60,11 +66,10 @@ def free_port() -> int:
 def rookery(folder: Path) -> Iterator[Server]:
     """Run the product on a data folder, without rate limits, and stop it at the end."""
     port = free_port()
-    buckets = "".join(f"[limits.rates.{name}]\n{_UNLIMITED}" for name in ("user", "address", "room", "credentials"))
+    buckets = "".join(f"[limits.rates.{name}]\n{_UNLIMITED}" for name in _BUCKETS)
     settings = folder / "rookery.toml"
-    settings.write_text(
-        f'[server]\nport = {port}\ndata_dir = "data"\n[limits]\nrooms_owned_max = 100_000\n{buckets}', encoding="utf-8"
-    )
+    head = f'[server]\nport = {port}\ndata_dir = "data"\nconnections_max = 100_000\nlog_level = "warning"\n'
+    settings.write_text(f"{head}[limits]\nrooms_owned_max = 100_000\n{buckets}", encoding="utf-8")
     with _running(port, "/readyz", [sys.executable, "-m", "rookery", "--config", str(settings), "serve"]) as server:
         yield server
 
@@ -78,17 +83,43 @@ def echo() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
+def broadcast(protocol: str) -> Iterator[Server]:
+    """Run the same uvicorn with an application that tells everybody what anybody says, over a protocol of
+    `gateway_yardstick`."""
+    port = free_port()
+    with _running(port, "/", [sys.executable, "-m", "bench.gateway_yardstick", str(port), protocol]) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def bare(connections: int) -> Iterator[Server]:
+    """Run the process that only writes to so many sockets; its listening socket is there when this returns."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.gateway_bare", str(port), str(connections)]
+    with _started(command, subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield Server(port, process)
+
+
+@contextlib.contextmanager
 def _running(port: int, path: str, command: list[str]) -> Iterator[Server]:
+    with _started(command, subprocess.DEVNULL) as process:
+        server = Server(port, process)
+        _wait_for(server, path)
+        yield server
+
+
+@contextlib.contextmanager
+def _started(command: list[str], stdout: int) -> Iterator["subprocess.Popen[bytes]"]:
     process = subprocess.Popen(
         command,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         cwd=Path(__file__).parent.parent,
         preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),  # noqa: PLW1509 - no threads yet in the child
     )
-    server = Server(port, process)
     try:
-        _wait_for(server, path)
-        yield server
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
