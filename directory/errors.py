@@ -6,7 +6,9 @@ DirectoryError
 │   ├── RoomNotFoundError
 │   ├── SessionNotFoundError
 │   ├── BotNotFoundError       unknown, or private and another's: one answer for both
-│   └── BotTokenNotFoundError
+│   ├── BotTokenNotFoundError
+│   ├── AlertNotFoundError
+│   └── RunNotFoundError
 ├── TakenError                 someone else has it
 │   ├── UsernameTakenError
 │   │   └── ConfusableUsernameError   free, but it looks like a name that is not
@@ -79,6 +81,18 @@ class BotNotFoundError(NotFoundError):
 class BotTokenNotFoundError(NotFoundError):
     def __init__(self) -> None:
         super().__init__("This bot has no such token; it may have ended already.")
+
+
+class AlertNotFoundError(NotFoundError):
+    def __init__(self, alert_id: int) -> None:
+        self.alert_id = alert_id
+        super().__init__("There is no such alert.")
+
+
+class RunNotFoundError(NotFoundError):
+    def __init__(self, run_id: int) -> None:
+        self.run_id = run_id
+        super().__init__("There is no such job.")
 
 
 class TakenError(DirectoryError):

@@ -19,6 +19,7 @@ from directory.origins import NOWHERE, Origin
 
 Kind = Literal["community", "group", "direct"]
 State = Literal["creating", "active", "readonly", "hibernated", "deleted"]
+ReadOnlyReason = Literal["full", "operator"]
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,49}")
 PAGE_MAX: Final = 200
@@ -60,6 +61,7 @@ class RoomAddress:
     database_id: str
     owner_id: ids.UserId | None
     is_public: bool
+    readonly_reason: ReadOnlyReason | None
 
 
 class RoomFields(TypedDict, total=False):
@@ -197,7 +199,7 @@ async def find_by_name(reader: Reader, name: str) -> Room:
 async def find_address(reader: Reader, room_id: ids.RoomId) -> RoomAddress | None:
     """Return where a room's first shard is; None for unknown and deleted rooms."""
     row = await reader.fetch_one(
-        "SELECT r.id, r.kind, r.state, s.database_id, r.owner_id, r.is_public FROM rooms r "
+        "SELECT r.id, r.kind, r.state, s.database_id, r.owner_id, r.is_public, r.readonly_reason FROM rooms r "
         "JOIN shards s ON s.room_id = r.id AND s.ordinal = 0 WHERE r.id = ? AND r.state <> 'deleted'",
         (room_id,),
     )
@@ -278,14 +280,32 @@ async def set_state(
     *,
     now_ms: int,
 ) -> None:
-    """Move a finished room to another state; raises RoomNotFoundError for half-made and deleted rooms."""
+    """Move a finished room to another state, for an operator; raises RoomNotFoundError for half-made and deleted
+    rooms."""
     row = await writer.fetch_one(
-        "UPDATE rooms SET state = ?, updated_at = ? WHERE id = ? AND state NOT IN ('creating', 'deleted') RETURNING id",
+        "UPDATE rooms SET state = ?1, readonly_reason = CASE ?1 WHEN 'readonly' THEN 'operator' END, updated_at = ?2 "
+        "WHERE id = ?3 AND state NOT IN ('creating', 'deleted') RETURNING id",
         (state, now_ms, room_id),
     )
     if row is None:
         raise errors.RoomNotFoundError(room_id)
     writer.tell(RoomChanged(room_id))
+
+
+async def set_full(writer: Writer, room_id: ids.RoomId, *, is_full: bool, now_ms: int) -> bool:
+    """Close an active room for writing because its shard is full, or open one that was closed for that; return whether
+    it changed. What an operator closed stays closed."""
+    row = await writer.fetch_one(
+        "UPDATE rooms SET state = 'readonly', readonly_reason = 'full', updated_at = ? "
+        "WHERE id = ? AND state = 'active' RETURNING id"
+        if is_full
+        else "UPDATE rooms SET state = 'active', readonly_reason = NULL, updated_at = ? "
+        "WHERE id = ? AND state = 'readonly' AND readonly_reason = 'full' RETURNING id",
+        (now_ms, room_id),
+    )
+    if row is not None:
+        writer.tell(RoomChanged(room_id))
+    return row is not None
 
 
 async def delete(

@@ -1,22 +1,36 @@
-"""Rows of `shards` and `shard_sizes`: what each shard last said of itself. The shard is the truth, this an index."""
+"""Rows of `shards`: what each shard last said of itself. The shard is the truth, this an index."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
 import ids
 from directory import errors
+from directory.changes import RoomChanged
+from directory.connections import Row
 from directory.database import Reader, Writer
+from directory.rooms import State
 
 Level = Literal["ok", "warn", "critical", "full"]
+LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""From nothing to worry about to read-only."""
+START: Final = (2**63 - 1, 2**63 - 1)
+"""The cursor before the largest shard."""
+PAGE_MAX: Final = 500
+"""Rows of one page of shards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One file of one room; times in milliseconds UTC."""
+    """One file of one room; times in milliseconds UTC. `name` is the room's, if it has one.
+
+    `size_limit_bytes` is a limit of its own. The cursor that continues after it is (size_bytes, room_id).
+    """
 
     room_id: ids.RoomId
-    ordinal: int
+    name: str | None
+    state: State
     database_id: str
     schema_version: int
     size_bytes: int
@@ -27,76 +41,154 @@ class Shard:
     level: Level
     checked_at: int | None
     hibernated_at: int | None
+    size_limit_bytes: int | None
+    seen_as: str | None
+    full_at: int | None
+    problem: str | None
+    quarantined_at: int | None
+    examined_at: int | None
+    tidied_at: int | None
+
+    @property
+    def used_bytes(self) -> int:
+        """What the shard needs of its file: pages that it freed are used again before the file grows."""
+        return self.size_bytes - self.freelist_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What was seen of a shard at `measured_at`, in milliseconds UTC."""
-
-    schema_version: int
-    size_bytes: int
-    wal_bytes: int
-    freelist_bytes: int
-    message_count: int
-    last_seq: int
-    measured_at: int
+_COLUMNS: Final = (
+    "r.id, r.name, r.state, s.database_id, s.schema_version, s.size_bytes, s.wal_bytes, s.freelist_bytes, "
+    "s.message_count, s.last_seq, s.level, s.checked_at, s.hibernated_at, s.size_limit_bytes, s.seen_as, s.full_at, "
+    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at"
+)
 
 
-async def find(reader: Reader, room_id: ids.RoomId, ordinal: int = 0) -> Shard:
-    """Return a shard's row; raises RoomNotFoundError."""
-    row = await reader.fetch_one(
-        "SELECT room_id, ordinal, database_id, schema_version, size_bytes, wal_bytes, freelist_bytes, message_count, "
-        "last_seq, level, checked_at, hibernated_at FROM shards WHERE room_id = ? AND ordinal = ?",
-        (room_id, ordinal),
-    )
-    if row is None:
-        raise errors.RoomNotFoundError(room_id)
+def _from_row(row: Row) -> Shard:
     return Shard(*row)
 
 
-async def record(
-    writer: Writer, room_id: ids.RoomId, seen: Measurement, *, level: Level = "ok", ordinal: int = 0
-) -> None:
-    """Keep a measurement, in the index and in the history of sizes; raises RoomNotFoundError."""
-    row = await writer.fetch_one(
-        "UPDATE shards SET schema_version = ?, size_bytes = ?, wal_bytes = ?, freelist_bytes = ?, message_count = ?, "
-        "last_seq = ?, level = ?, checked_at = ? WHERE room_id = ? AND ordinal = ? RETURNING room_id",
-        (
-            seen.schema_version,
-            seen.size_bytes,
-            seen.wal_bytes,
-            seen.freelist_bytes,
-            seen.message_count,
-            seen.last_seq,
-            level,
-            seen.measured_at,
-            room_id,
-            ordinal,
-        ),
+async def find(reader: Reader, room_id: ids.RoomId) -> Shard:
+    """Return a room's shard; raises RoomNotFoundError."""
+    row = await reader.fetch_one(
+        f"SELECT {_COLUMNS} FROM shards s JOIN rooms r ON r.id = s.room_id WHERE s.room_id = ? AND s.ordinal = 0",  # noqa: S608
+        (room_id,),
     )
     if row is None:
         raise errors.RoomNotFoundError(room_id)
-    await writer.execute(
-        "INSERT INTO shard_sizes (room_id, ordinal, measured_at, size_bytes) VALUES (?1, ?2, ?3, ?4) "
-        "ON CONFLICT DO UPDATE SET size_bytes = ?4",
-        (room_id, ordinal, seen.measured_at, seen.size_bytes),
+    return _from_row(row)
+
+
+async def of_rooms(reader: Reader, room_ids: Sequence[ids.RoomId]) -> dict[ids.RoomId, Shard]:
+    """Return the shards of rooms by the rooms' ids; those that are not there are left out."""
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} FROM json_each(?) wanted CROSS JOIN shards s ON s.room_id = wanted.value AND s.ordinal = 0 "  # noqa: S608
+        "JOIN rooms r ON r.id = s.room_id",
+        (json.dumps(room_ids),),
     )
+    return {row[0]: _from_row(row) for row in rows}
+
+
+async def walk(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX) -> list[Shard]:
+    """Return the shards that ought to have a file, by the ids of their rooms, after one of these."""
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} FROM rooms r JOIN shards s ON s.room_id = r.id AND s.ordinal = 0 "  # noqa: S608
+        "WHERE r.id > ? AND r.state IN ('active', 'readonly') AND s.hibernated_at IS NULL ORDER BY r.id LIMIT ?",
+        (after, limit),
+    )
+    return [_from_row(row) for row in rows]
+
+
+async def largest(
+    reader: Reader, level: Level | None = None, *, after: tuple[int, int] = START, limit: int = PAGE_MAX
+) -> list[Shard]:
+    """Return the shards of rooms that are not deleted, or those at one level, the largest first."""
+    narrowed = "s.level = ?1 AND " if level is not None else "?1 IS NULL AND "
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} FROM shards s JOIN rooms r ON r.id = s.room_id WHERE {narrowed}"  # noqa: S608
+        "(s.size_bytes, s.room_id) < (?2, ?3) AND r.state <> 'deleted' AND s.ordinal = 0 "
+        "ORDER BY s.size_bytes DESC, s.room_id DESC LIMIT ?4",
+        (level, *after, limit),
+    )
+    return [_from_row(row) for row in rows]
+
+
+async def least_examined(reader: Reader, *, limit: int) -> list[Shard]:
+    """Return the shards that were looked through longest ago, those never looked through first."""
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} FROM shards s JOIN rooms r ON r.id = s.room_id "  # noqa: S608
+        "WHERE s.hibernated_at IS NULL AND s.quarantined_at IS NULL AND r.state IN ('active', 'readonly') "
+        "ORDER BY s.examined_at LIMIT ?",
+        (limit,),
+    )
+    return [_from_row(row) for row in rows]
+
+
+async def limits(reader: Reader) -> dict[ids.RoomId, int]:
+    """Return the limits of the shards that have one of their own, in bytes."""
+    rows = await reader.fetch_all("SELECT room_id, size_limit_bytes FROM shards WHERE size_limit_bytes IS NOT NULL")
+    return {row[0]: row[1] for row in rows}
+
+
+async def set_limit(writer: Writer, room_id: ids.RoomId, size_limit_bytes: int | None) -> None:
+    """Give a shard a limit of its own, None for that of the settings, and have it judged anew.
+
+    Raises RoomNotFoundError.
+    """
+    row = await writer.fetch_one(
+        "UPDATE shards SET size_limit_bytes = ?, seen_as = NULL WHERE room_id = ? AND ordinal = 0 RETURNING room_id",
+        (size_limit_bytes, room_id),
+    )
+    if row is None:
+        raise errors.RoomNotFoundError(room_id)
+    writer.tell(RoomChanged(room_id))
+
+
+async def quarantined(reader: Reader) -> dict[ids.RoomId, str]:
+    """Return the shards that nobody is let into, with what is wrong with each."""
+    rows = await reader.fetch_all(
+        "SELECT room_id, coalesce(problem, 'an operator closed it') FROM shards WHERE quarantined_at IS NOT NULL"
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def note_problem(writer: Writer, room_id: ids.RoomId, problem: str | None, *, seen_as: str | None = None) -> None:
+    """Keep what is wrong with a shard, None for nothing; and how its files looked then, None to have it seen again."""
     await writer.execute(
-        "UPDATE rooms SET message_count = (SELECT sum(message_count) FROM shards WHERE room_id = ?1) WHERE id = ?1",
+        "UPDATE shards SET problem = ?, seen_as = ? WHERE room_id = ? AND ordinal = 0",
+        (problem and problem[:1000], seen_as, room_id),
+    )
+
+
+async def quarantine(writer: Writer, room_id: ids.RoomId, problem: str, *, seen_as: str | None, now_ms: int) -> bool:
+    """Let nobody into a shard; return whether that is new."""
+    await note_problem(writer, room_id, problem, seen_as=seen_as)
+    row = await writer.fetch_one(
+        "UPDATE shards SET quarantined_at = ? WHERE room_id = ? AND ordinal = 0 AND quarantined_at IS NULL "
+        "RETURNING room_id",
+        (now_ms, room_id),
+    )
+    writer.tell(RoomChanged(room_id))
+    return row is not None
+
+
+async def release(writer: Writer, room_id: ids.RoomId) -> bool:
+    """Let everybody into a shard again and forget its problem; return whether it was in quarantine."""
+    row = await writer.fetch_one(
+        "UPDATE shards SET quarantined_at = NULL, problem = NULL, seen_as = NULL "
+        "WHERE room_id = ? AND ordinal = 0 AND quarantined_at IS NOT NULL RETURNING room_id",
         (room_id,),
     )
+    writer.tell(RoomChanged(room_id))
+    return row is not None
 
 
-async def sizes(
-    reader: Reader, room_id: ids.RoomId, *, since_ms: int, ordinal: int = 0, limit: int = 1_000
-) -> list[tuple[int, int]]:
-    """Return the newest pairs of (measured_at, size_bytes) since a time, newest first."""
-    rows = await reader.fetch_all(
-        "SELECT measured_at, size_bytes FROM shard_sizes WHERE room_id = ? AND ordinal = ? AND measured_at >= ? "
-        "ORDER BY measured_at DESC LIMIT ?",
-        (room_id, ordinal, since_ms, limit),
-    )
-    return [(row[0], row[1]) for row in rows]
+async def note_examined(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
+    """Keep that a shard was looked through."""
+    await writer.execute("UPDATE shards SET examined_at = ? WHERE room_id = ? AND ordinal = 0", (now_ms, room_id))
+
+
+async def note_tidied(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
+    """Keep that a shard was tidied up."""
+    await writer.execute("UPDATE shards SET tidied_at = ? WHERE room_id = ? AND ordinal = 0", (now_ms, room_id))
 
 
 async def note_seqs(writer: Writer, last_seqs: Mapping[ids.RoomId, int]) -> None:

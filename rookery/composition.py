@@ -11,8 +11,10 @@ from typing import IO
 
 import sqlite
 from config.settings import Settings
+from directory.alerts import Sink
 from directory.directory import Directory
 from migrations import engine
+from monitor.sizes import SizeWalk
 from objects import disk, s3
 from objects.store import Store
 from rookery import process
@@ -23,6 +25,8 @@ from shard.pool import PoolLimits, Publish, ShardPool
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
+HEADROOM_PERCENT = 5
+"""How far a full shard may grow: deleting leaves an event, and between two looks at its size a room takes messages."""
 LOCK = "server.lock"
 LOCK_TRIES = 10
 
@@ -58,6 +62,22 @@ def directory_migrations_folder(settings: Settings) -> Path:
 def shard_migrations_folder(settings: Settings) -> Path:
     """Return the folder of the shards' migrations."""
     return settings.shards.migrations_dir or engine.SHARD_FOLDER
+
+
+def size_walk(settings: Settings, directory: Directory) -> SizeWalk:
+    """Return what measures shards, over an open directory."""
+    migrations = engine.load(shard_migrations_folder(settings))
+    return SizeWalk(directory, shards_folder(settings), migrations, settings.shards, sinks(), now_ms)
+
+
+def sinks() -> tuple[Sink, ...]:
+    """Return who is told of alerts."""
+    return ("log",)
+
+
+def hard_limit(size_limit_bytes: int) -> int:
+    """Return where SQLite itself stops a shard that is full at this size."""
+    return size_limit_bytes * (100 + HEADROOM_PERCENT) // 100
 
 
 def prepare(settings: Settings) -> None:
@@ -126,7 +146,7 @@ async def open_stores(
                 writers=limits.shard_writers,
                 readers=limits.shard_readers,
                 read_deadline_seconds=limits.read_deadline_ms / 1000,
-                bounds=Bounds(settings.shards.size_limit_bytes, cache_kib),
+                bounds=Bounds(hard_limit(settings.shards.size_limit_bytes), cache_kib),
             ),
             clock=now_ms,
             publish=publish,

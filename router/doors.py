@@ -1,6 +1,7 @@
 """From a request's room id to a shard that may be asked, and from user ids to people."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from directory.caches import ChatCache, ProfileCache, RoomCache
 from directory.errors import RoomNotFoundError
@@ -11,6 +12,9 @@ from router.views.people import UserView
 from shard.acts import joining
 from shard.errors import ConflictError, NotFoundError, ShardFullError
 from shard.pool import ShardPool
+
+FULL: Final = "This room is full, so it is read-only. Deleting goes on; it takes messages again once there is space."
+CLOSED: Final = "This room is read-only, because an operator closed it."
 
 
 class RoomDoor:
@@ -36,10 +40,24 @@ class RoomDoor:
         """Return a room that may be written to; raises ShardFullError for one that is closed for writing, and
         NotFoundError for a stranger to one that is private too."""
         address = await self.reach(room_id)
-        if address.state == "readonly" and not address.is_public:
-            await self._pool.read(room_id, joining.membership, user_id, now_ms=now_ms)
-        self.refuse_read_only(address)
+        if address.state == "readonly":
+            await self._refuse_strangers(address, user_id, now_ms)
+            self.refuse_read_only(address)
         return address
+
+    async def reach_for_freeing(self, room_id: RoomId, user_id: UserId, *, now_ms: int) -> RoomAddress:
+        """Return a room for an act that takes something away, or somebody out: what a full room needs most, so only one
+        that an operator closed is refused as by `reach_for_writing`."""
+        address = await self.reach(room_id)
+        if address.state == "readonly" and address.readonly_reason != "full":
+            await self._refuse_strangers(address, user_id, now_ms)
+            self.refuse_read_only(address)
+        return address
+
+    async def _refuse_strangers(self, address: RoomAddress, user_id: UserId, now_ms: int) -> None:
+        """Raise NotFoundError to whoever may not know that a room is there."""
+        if not address.is_public:
+            await self._pool.read(address.room_id, joining.membership, user_id, now_ms=now_ms)
 
     async def reach_for_talking(self, room_id: RoomId, user_id: UserId, *, now_ms: int) -> RoomAddress:
         """Return a room for an act that the others in it notice: to what `reach_for_writing` raises, a direct chat adds
@@ -70,9 +88,9 @@ class RoomDoor:
             raise ConflictError("Only communities have this; this is a chat of people who were added by hand.")
 
     def refuse_read_only(self, address: RoomAddress) -> None:
-        """Raise ShardFullError for a room that is closed for writing."""
+        """Raise ShardFullError for a room that is closed for writing, with the reason."""
         if address.state == "readonly":
-            raise ShardFullError("This room is read-only, because it is full or an operator closed it.")
+            raise ShardFullError(FULL if address.readonly_reason == "full" else CLOSED)
 
 
 class People:

@@ -118,6 +118,17 @@ def measure(reader: Reader, folder: Path) -> Measures:
     return Measures(pages * page_bytes, wal_bytes, free_pages * page_bytes, message_count, last_seq)
 
 
+def survey(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> tuple[Measures, int]:
+    """Return how large a shard is, and its schema's version, on a connection of its own.
+
+    Raises BrokenShardError and ShardBusyError.
+    """
+    with _opened(folder, room_id, migrations) as (connection, reader):
+        lacking = engine.pending(connection, migrations)
+        version = lacking[0].version - 1 if lacking else migrations[-1].version
+        return measure(reader, folder), version
+
+
 def _log_bytes(path: Path) -> int:
     log = path.with_name(f"{path.name}-wal")
     return log.stat().st_size if log.exists() else 0

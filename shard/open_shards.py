@@ -75,6 +75,11 @@ class OpenShard:
                 # Everything acknowledged is in the log already; the next open recovers it.
                 log.warning("closing a shard failed", extra={"room_id": self.room_id, "reason": str(error)})
 
+    def bound(self, bounds: files.Bounds) -> None:
+        """Hold the shard to other bounds from its next connection on, which comes soon."""
+        self._bounds = bounds
+        self.retire()
+
     def retire(self) -> None:
         """Have every lane close its connection."""
         self.generation += 1

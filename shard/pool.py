@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,7 @@ class ShardPool:
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._entries: OrderedDict[RoomId, _Entry] = OrderedDict()
+        self._size_limits: Mapping[RoomId, int] = {}
         self._is_closed = False
         self._writes: SimpleQueue[Work | None] = SimpleQueue()
         self._reads: SimpleQueue[Work | None] = SimpleQueue()
@@ -120,6 +121,17 @@ class ShardPool:
     def discard_unfinished(self, room_id: RoomId) -> None:
         """Remove what a killed process left of a shard that never got its name."""
         files.discard_unfinished(self._folder, room_id)
+
+    def limit(self, size_limits: Mapping[RoomId, int]) -> None:
+        """Hold these rooms to limits of their own, in bytes, and no others; an open one is opened anew for it."""
+        before, self._size_limits = self._size_limits, dict(size_limits)
+        for room_id in before.keys() | size_limits.keys():
+            if before.get(room_id) != size_limits.get(room_id) and room_id in self._entries:
+                self._entries[room_id].shard.bound(self._bounds(room_id))
+
+    def _bounds(self, room_id: RoomId) -> Bounds:
+        own = self._size_limits.get(room_id)
+        return self._limits.bounds if own is None else self._limits.bounds._replace(size_bytes_max=own)
 
     async def create(
         self, room_id: RoomId, found: Callable[Concatenate[Writer, P], T], *args: P.args, **kwargs: P.kwargs
@@ -199,7 +211,7 @@ class ShardPool:
 
     def _new_entry(self, room_id: RoomId) -> _Entry:
         limits, common = self._limits, (self._later, self._deliver)
-        shard = OpenShard(self._folder, room_id, self._migrations, self._clock, bounds=limits.bounds)
+        shard = OpenShard(self._folder, room_id, self._migrations, self._clock, bounds=self._bounds(room_id))
         return _Entry(
             shard,
             WriteLane(shard, self._writes, *common, queue_max=limits.queue_max, batch_max=limits.batch_max),

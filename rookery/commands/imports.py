@@ -14,7 +14,6 @@ import typer
 from rich.progress import Progress, TaskID, TextColumn
 
 from config.settings import Settings
-from monitor import sizes
 from rookery import composition, importer, logs, options, records
 from rookery.composition import now_ms
 from rookery.errors import CommandError, UsageError
@@ -80,9 +79,7 @@ async def _import(
         async def finish() -> None:
             source = getattr(raw, "name", "-")
             await importer.settle(stores, room, summary, source=Path(str(source)).name)
-            folder = composition.shards_folder(settings)
-            now = now_ms()
-            await sizes.record(stores.directory, stores.pool, folder, room.id, settings.shards, now_ms=now)
+            await composition.size_walk(settings, stores.directory).measure(room.id)
 
         lines = _explained(records.read(records.unpacked(raw), now_ms=now_ms()))
         try:

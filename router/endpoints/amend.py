@@ -101,7 +101,7 @@ class Amend:
 
     async def delete(self, call: Call[Why, Nothing]) -> Reply:
         """Delete one's own message, or with manage_messages anyone's; a moderator may say why."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             amending.delete_message,
@@ -115,7 +115,7 @@ class Amend:
 
     async def delete_many(self, call: Call[DeleteMessages, Nothing]) -> Reply:
         """Delete those of up to 100 messages that are in the channel; needs manage_messages."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         deleted = await self.pool.write(
             room.room_id,
             amending.delete_messages,

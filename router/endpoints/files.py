@@ -216,7 +216,7 @@ class Files:
 
     async def cancel(self, call: Call[Nothing, Nothing]) -> Reply:
         """Give up an upload of one's own that no message has; its bytes are removed."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             attaching.cancel_upload,

@@ -254,7 +254,7 @@ class Hooks:
     async def delete(self, call: Call[Why, Nothing]) -> Reply:
         """Delete a webhook; what it posted stays."""
         webhook_id = call.path["webhook_id"]
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             hooking.delete_webhook,

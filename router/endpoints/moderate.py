@@ -223,7 +223,7 @@ class Moderate:
         | Call[BanMember, Nothing]
         | Call[Why, Nothing],
     ) -> tuple[RoomId, UserId]:
-        address = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        address = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         return address.room_id, call.path["user_id"]
 
     async def audit(self, call: Call[Nothing, RoomAuditQuery]) -> Reply:

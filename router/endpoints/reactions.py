@@ -74,7 +74,7 @@ class Reactions:
     async def take_back(self, call: Call[Nothing, Nothing]) -> Reply:
         """Take one's own reaction back, if it is there."""
         chosen = _emoji(call)
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(room.room_id, reacting.take_back, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
         return Reply(status=204)
 
@@ -104,7 +104,7 @@ class Reactions:
     async def remove(self, call: Call[Why, Nothing]) -> Reply:
         """Remove somebody's reaction; needs manage_messages."""
         chosen = _emoji(call)
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             reacting.remove_reaction,
@@ -126,7 +126,7 @@ class Reactions:
         return await self._clear(call, None)
 
     async def _clear(self, call: Call[Why, Nothing], chosen: str | None) -> Reply:
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             reacting.clear_reactions,
@@ -153,7 +153,7 @@ class Reactions:
 
     async def unpin(self, call: Call[Why, Nothing]) -> Reply:
         """Take a message's pin out; needs pin_messages."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             pinning.unpin_message,

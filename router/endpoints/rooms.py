@@ -148,7 +148,7 @@ class Rooms:
 
     async def leave(self, call: Call[Nothing, Nothing]) -> Reply:
         """Leave a room. The owner of a community cannot, a group's passes it on; nobody leaves a direct chat."""
-        address = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        address = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         if address.kind == "group":
             was_in = await groups.leave(
                 self.entrance, address.room_id, call.user_id, origin=call.origin, now_ms=call.now_ms
@@ -187,7 +187,7 @@ class Rooms:
     async def delete(self, call: Call[Why, Nothing]) -> Reply:
         """End a room for good and everybody's membership with it; for its owner."""
         room_id = call.path["room_id"]
-        await self.door.reach_for_writing(room_id, call.user_id, now_ms=call.now_ms)
+        await self.door.reach_for_freeing(room_id, call.user_id, now_ms=call.now_ms)
         await self.pool.write(room_id, governing.close, call.user_id, reason=call.body.reason, now_ms=call.now_ms)
         async with self.directory.database.write() as writer:
             await rooms.delete(writer, room_id, by=call.user_id, origin=call.origin, now_ms=call.now_ms)

@@ -136,7 +136,7 @@ class Shape:
 
     async def delete(self, call: Call[Why, Nothing]) -> Reply:
         """Delete a channel with all that was said in it; needs manage_channels there. There is no way back."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             shaping.delete_channel,
@@ -188,7 +188,7 @@ class Shape:
 
     async def delete_category(self, call: Call[Why, Nothing]) -> Reply:
         """Delete a category; needs manage_channels there. Its channels stay, with what they allow and deny."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id,
             sorting.delete_category,

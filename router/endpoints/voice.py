@@ -87,7 +87,7 @@ class Voice:
 
     async def leave(self, call: Call[Nothing, Nothing]) -> Reply:
         """Leave a voice channel; whoever is not in stays out."""
-        room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
+        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
         await self.pool.write(
             room.room_id, speaking.leave_voice, call.user_id, call.path["channel_id"], now_ms=call.now_ms
         )

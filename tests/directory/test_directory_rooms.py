@@ -237,22 +237,6 @@ async def test_private_and_unfinished_rooms_are_not_public(world: Any) -> None:
         assert [room.name for room in (await room_pages.public(reader))[0]] == ["lean"]
 
 
-async def test_measurements(world: Any) -> None:
-    """What a shard says of itself is in the operator's list and in the history of sizes."""
-    async with world.database.write() as writer:
-        for number in (1, 2, 3):
-            seen = shards.Measurement(1, 4_096 * number, 10, 20, 5 * number, 7, NOW_MS + number)
-            await shards.record(writer, world.lean.id, seen, level="warn")
-        last = shards.Measurement(1, 8_192, 10, 20, 10, 7, NOW_MS + 4)
-        await shards.record(writer, world.lean.id, last, level="critical")
-        (listed,) = await room_pages.all_rooms(writer)
-        history = await shards.sizes(writer, world.lean.id, since_ms=NOW_MS + 3)
-        with pytest.raises(errors.RoomNotFoundError):
-            await shards.record(writer, RoomId(1), last)
-    assert (listed.size_bytes, listed.message_count, listed.level) == (8_192, 10, "critical")
-    assert history == [(NOW_MS + 4, 8_192), (NOW_MS + 3, 12_288)]
-
-
 async def test_an_invite_race_has_one_winner(world: Any) -> None:
     """Many parallel uses of a one-use invite let one in; a use given back can be used again."""
     async with world.database.write() as writer:

@@ -1,0 +1,164 @@
+"""Rows of `alerts` and `alert_tellings`: changes for the worse or the better, and who is still to be told of each.
+
+An alert is written in the transaction that changes the level, so a level changes once and is told once, whoever looks
+at the same shard at the same time. Telling is apart from it: it is tried until somebody took it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import ids
+from directory import errors
+from directory.connections import Row
+from directory.database import Reader, Writer
+from directory.shards import Level
+
+Kind = Literal["size", "damage"]
+Sink = Literal["log", "webhook", "mail"]
+
+START: Final = 2**63 - 1
+"""The cursor before the newest alert."""
+RETRY_MS_MAX: Final = 3_600_000
+"""The longest pause before somebody is told again who could not be."""
+RETRY_MS_MIN: Final = 30_000
+TRIES_MAX: Final = 100
+"""Then it is given up: four days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an alert is about: a room's shard, or the directory without `room_id`; `reason` says where it is damaged."""
+
+    room_id: ids.RoomId | None
+    kind: Kind
+    level: Level
+    previous: Level
+    size_bytes: int
+    limit_bytes: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert; times in milliseconds UTC. `name` is the room's, if it has one. The cursor after it is its id."""
+
+    id: int
+    room_id: ids.RoomId | None
+    name: str | None
+    kind: Kind
+    level: Level
+    previous: Level
+    size_bytes: int
+    limit_bytes: int
+    reason: str | None
+    raised_at: int
+    acknowledged_at: int | None
+    acknowledged_by: ids.UserId | None
+
+
+_COLUMNS: Final = (
+    "a.id, a.room_id, r.name, a.kind, a.level, a.previous, a.size_bytes, a.limit_bytes, a.reason, a.raised_at, "
+    "a.acknowledged_at, a.acknowledged_by FROM alerts a LEFT JOIN rooms r ON r.id = a.room_id"
+)
+
+
+def _from_row(row: Row) -> Alert:
+    return Alert(*row)
+
+
+async def raise_all(writer: Writer, changes: Sequence[Change], sinks: Sequence[Sink], *, now_ms: int) -> None:
+    """Write alerts down, to be told to each of the sinks."""
+    if not changes:
+        return
+    numbers = await writer.next_ids(now_ms, len(changes))
+    await writer.execute_many(
+        "INSERT INTO alerts (id, room_id, kind, level, previous, size_bytes, limit_bytes, reason, raised_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                number,
+                each.room_id,
+                each.kind,
+                each.level,
+                each.previous,
+                each.size_bytes,
+                each.limit_bytes,
+                each.reason and each.reason[:1000],
+                now_ms,
+            )
+            for number, each in zip(numbers, changes, strict=True)
+        ],
+    )
+    rows = [(number, sink, now_ms) for number in numbers for sink in sinks]
+    await writer.execute_many("INSERT INTO alert_tellings (alert_id, sink, next_try_at) VALUES (?, ?, ?)", rows)
+
+
+async def latest(reader: Reader, room_id: ids.RoomId | None, kind: Kind) -> Alert | None:
+    """Return the newest alert of a kind about a room, or about the directory."""
+    row = await reader.fetch_one(
+        f"SELECT {_COLUMNS} WHERE a.room_id IS ? AND a.kind = ? ORDER BY a.id DESC LIMIT 1", (room_id, kind)
+    )
+    return None if row is None else _from_row(row)
+
+
+async def list_page(reader: Reader, *, is_open: bool, before: int = START, limit: int) -> list[Alert]:
+    """Return alerts, newest first, before an id; with `is_open` those that nobody acknowledged."""
+    narrowed = "AND a.acknowledged_at IS NULL " if is_open else ""
+    rows = await reader.fetch_all(
+        f"SELECT {_COLUMNS} WHERE a.id < ? {narrowed}ORDER BY a.id DESC LIMIT ?", (before, limit)
+    )
+    return [_from_row(row) for row in rows]
+
+
+async def count_open(reader: Reader) -> int:
+    """Return how many alerts nobody acknowledged."""
+    row = await reader.fetch_one("SELECT count(*) FROM alerts WHERE acknowledged_at IS NULL")
+    return 0 if row is None else int(row[0])
+
+
+async def acknowledge(writer: Writer, alert_id: int, by: ids.UserId | None, *, now_ms: int) -> Alert:
+    """Note that somebody has seen an alert; who was first stays. Raises AlertNotFoundError."""
+    await writer.execute(
+        "UPDATE alerts SET acknowledged_at = ?, acknowledged_by = ? WHERE id = ? AND acknowledged_at IS NULL",
+        (now_ms, by, alert_id),
+    )
+    row = await writer.fetch_one(f"SELECT {_COLUMNS} WHERE a.id = ?", (alert_id,))
+    if row is None:
+        raise errors.AlertNotFoundError(alert_id)
+    return _from_row(row)
+
+
+async def waiting(reader: Reader, *, limit: int, now_ms: int) -> list[tuple[Sink, int, Alert]]:
+    """Return whom to tell of what now, the longest overdue first: the sink, how often it was tried, and the alert.
+
+    What is due later than any pause lasts was put off before the clock went back, and is due too.
+    """
+    rows = await reader.fetch_all(
+        "SELECT t.sink, t.tries, a.id, a.room_id, r.name, a.kind, a.level, a.previous, a.size_bytes, a.limit_bytes, "
+        "a.reason, a.raised_at, a.acknowledged_at, a.acknowledged_by FROM alert_tellings t "
+        "JOIN alerts a ON a.id = t.alert_id LEFT JOIN rooms r ON r.id = a.room_id "
+        "WHERE t.next_try_at IS NOT NULL AND (t.next_try_at <= ?1 OR t.next_try_at > ?1 + ?2) "
+        "ORDER BY t.next_try_at, t.alert_id LIMIT ?3",
+        (now_ms, RETRY_MS_MAX, limit),
+    )
+    return [(row[0], row[1], _from_row(row[2:])) for row in rows]
+
+
+async def note_told(writer: Writer, alert_id: int, sink: Sink, *, now_ms: int) -> None:
+    """Note that a sink took an alert."""
+    await writer.execute(
+        "UPDATE alert_tellings SET told_at = ?, next_try_at = NULL, error = NULL, tries = tries + 1 "
+        "WHERE alert_id = ? AND sink = ?",
+        (now_ms, alert_id, sink),
+    )
+
+
+async def note_failed(writer: Writer, alert_id: int, sink: Sink, tries: int, error: str, *, now_ms: int) -> None:
+    """Note that a sink did not take an alert, now for the `tries`th time, and when it is told again."""
+    pause_ms = min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** min(tries - 1, 20))
+    next_try_at = None if tries >= TRIES_MAX else now_ms + pause_ms
+    await writer.execute(
+        "UPDATE alert_tellings SET tries = ?, next_try_at = ?, error = ? WHERE alert_id = ? AND sink = ?",
+        (tries, next_try_at, error[:1000] or "unknown", alert_id, sink),
+    )

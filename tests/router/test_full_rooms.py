@@ -1,0 +1,59 @@
+"""A room that is full: what it refuses and why, what goes on, and that it opens again by itself."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from config.settings import Settings
+from directory import shards
+from ids import RoomId
+from rookery import composition
+from tests.monitor.fleets import place_of
+from tests.router.clients import Client, Room, client_of
+from tests.router.serving import Running, serving
+
+FULL = "This room is full"
+
+
+def walk(settings: Settings, room: Room, size_limit_bytes: int | None) -> None:
+    """Walk once beside the server, as the command does, after a room was given a limit of its own."""
+
+    async def walked() -> None:
+        async with composition.open_directory(settings) as directory:
+            async with directory.database.write() as writer:
+                await shards.set_limit(writer, RoomId(int(room.id)), size_limit_bytes)
+            await composition.size_walk(settings, directory).run()
+
+    asyncio.run(walked())
+    time.sleep(1.2)  # another process's change is seen within a second
+
+
+def test_a_full_room_lets_go_and_takes_again(tmp_path: Path) -> None:
+    """A full room refuses with the reason, can be read, emptied and left, and opens by itself again."""
+    with serving(place_of(tmp_path)) as server, client_of(server) as nobody:
+        _fill_and_free(server, nobody)
+
+
+def _fill_and_free(server: Running, nobody: Client) -> None:
+    settings = server.place.settings()
+    anna, ben, stranger = nobody.guest(), nobody.guest(), nobody.guest()
+    room, other = anna.found(), anna.found()
+    anna.admit(room, ben)
+    said = [anna.say(room, "x" * 7_000)["id"] for _ in range(150)]
+    walk(settings, room, 2**20)
+    for path, body in (("/messages", {"content": "x"}), ("/threads", {"title": "x"})):
+        refusal = anna.refused("POST", room.general + path, body)
+        assert (refusal.status, refusal.type) == (507, "storage-full")
+        assert refusal.detail.startswith(FULL)
+        assert stranger.refused("POST", room.general + path, body).status == 404
+    assert stranger.refused("DELETE", f"{room.general}/messages/{said[0]}", {}).status == 404
+    assert anna.get(room.path)["room"]["state"] == "readonly"
+    assert len(anna.get(f"{room.general}/messages")["messages"]) == 50
+    anna.say(other, "other rooms go on")
+    anna.did("DELETE", f"{room.general}/messages/{said[0]}", {})
+    anna.post(f"{room.general}/messages/bulk-delete", {"ids": said[1:3]})
+    ben.post(f"{room.path}/leave")
+    anna.did("DELETE", room.general, {})
+    walk(settings, room, 2**20)
+    left = f"{room.path}/channels/{room.channels['announcements']}"
+    anna.post(f"{left}/messages", {"content": "There is space again."})
