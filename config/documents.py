@@ -21,7 +21,7 @@ FILE_BYTES_MAX = 1_048_576
 NESTING_MAX = 8
 """No known key lies deeper; what does is an unknown key, whose value is never shown."""
 
-INHERITED = ("name", "compatibility_date", "server", "triggers", "limits", "webhooks")
+INHERITED = ("name", "compatibility_date", "server", "triggers", "limits", "webhooks", "alerts")
 NOT_INHERITED = ("vars", "d1_databases", "r2_buckets")
 
 
@@ -98,7 +98,7 @@ class Document:
 
     def _left_behind(self, name: str) -> Iterator[str]:
         own = self.environments[name]
-        for table in ("vars", "server", "triggers", "limits"):
+        for table in ("vars", "server", "triggers", "limits", "alerts"):
             if table == "vars" or table in own:
                 kept = set(_leaves(own.get(table), (table,)))
                 left = [path_of(leaf) for leaf in _leaves(self.top.get(table), (table,)) if leaf not in kept]

@@ -21,7 +21,23 @@ from pydantic import (
 
 from config import documents, problems, variables
 from config.errors import Problem, SettingsError
-from config.values import Cron, Day, FilePath, Flag, Host, Name, Network, Origin, Public, Rate, text, whole, wrong
+from config.values import (
+    Cron,
+    Day,
+    FilePath,
+    Flag,
+    Host,
+    Mailbox,
+    Name,
+    Network,
+    Origin,
+    Public,
+    Rate,
+    Url,
+    text,
+    whole,
+    wrong,
+)
 
 DEFAULTS_PATH = Path(__file__).with_name("rookery.toml")
 """The documented defaults, shipped with the package; a new installation starts from a copy."""
@@ -145,6 +161,41 @@ class Webhooks(Table):
     retry_days: Annotated[int, PlainValidator(whole(1, 30))] = 3
 
 
+class Alerts(Table):
+    """Who is told of alerts beside the log. The secrets never come from the file."""
+
+    webhook_url: Url | None = None
+    mail_to: tuple[Mailbox, ...] = ()
+    mail_from: Mailbox = "rookery@localhost"
+    smtp_host: Host = "localhost"
+    smtp_port: Annotated[int, PlainValidator(whole(1, 65_535))] = 25
+    smtp_security: Literal["none", "starttls", "tls"] = "none"
+    smtp_username: Annotated[str, PlainValidator(text(r"[!-~]{1,256}", "a user name"))] | None = None
+    _webhook_secret: SecretStr | None = PrivateAttr(default=None)
+    _smtp_password: SecretStr | None = PrivateAttr(default=None)
+
+    @property
+    def webhook_secret(self) -> SecretStr | None:
+        """What alerts to the webhook are signed with; there is one where there is a webhook."""
+        return self._webhook_secret
+
+    @property
+    def smtp_password(self) -> SecretStr | None:
+        """The password of `smtp_username`; there is one where there is such a name."""
+        return self._smtp_password
+
+    def read_secrets(self, environ: Mapping[str, str]) -> list[Problem]:
+        """Take the secrets that these settings need from variables, and return what is wrong with them."""
+        found = []
+        if self.webhook_url is not None:
+            found.append(secret := variables.webhook_secret(environ))
+            self._webhook_secret = None if isinstance(secret, Problem) else secret
+        if self.smtp_username is not None:
+            found.append(secret := variables.smtp_password(environ))
+            self._smtp_password = None if isinstance(secret, Problem) else secret
+        return [each for each in found if isinstance(each, Problem)]
+
+
 Binding = TypeVar("Binding", Database, Bucket)
 
 
@@ -173,6 +224,7 @@ class Settings(Table):
     triggers: Triggers = Triggers()
     limits: Limits = Limits()
     webhooks: Webhooks = Webhooks()
+    alerts: Alerts = Field(default_factory=Alerts)
     _notices: tuple[str, ...] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:
@@ -240,6 +292,8 @@ def load(path: Path | None, *, environment: str | None = None, environ: Mapping[
     for binding in variables.BUCKET_KEYS:
         keys[binding], missing = variables.bucket_keys(environ, binding, needed=chosen.has_endpoint(binding))
         more += missing
+    if settings is not None:
+        more += settings.alerts.read_secrets(environ)
     found += [*more, *unknown]
     if found or settings is None:
         raise SettingsError(source, dict.fromkeys(found))

@@ -173,6 +173,18 @@ def _clip(field: str) -> str:
     return field if len(field) <= 20 and field.isprintable() else ascii(field[:20])[1:-1] + "…"
 
 
+Url = Annotated[
+    str,
+    PlainValidator(
+        text(
+            r"https?://(?![^/]*@)[!-~]{1,1990}",
+            'an http or https URL without a user name, such as "https://example.org/x"',
+        )
+    ),
+]
+Mailbox = Annotated[
+    str, PlainValidator(text(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,190}", 'a mail address such as "ops@example.org"'))
+]
 Name = Annotated[str, PlainValidator(_name)]
 Rate = Annotated[float, PlainValidator(_rate)]
 Public = Annotated[str | int | float | bool, PlainValidator(_public)]

@@ -20,18 +20,21 @@ FILES = "ROOKERY_FILES_"
 FILES_KEYS = {"access_key_id": f"{FILES}ACCESS_KEY_ID", "secret_access_key": f"{FILES}SECRET_ACCESS_KEY"}
 BUCKET_KEYS = {"ARCHIVE": ARCHIVE_KEYS, "FILES": FILES_KEYS}
 """By binding, the variable of each key."""
+ALERTS = "ROOKERY_ALERTS_"
+WEBHOOK_SECRET = f"{ALERTS}WEBHOOK_SECRET"
+SMTP_PASSWORD = f"{ALERTS}SMTP_PASSWORD"
 KEY_BYTES_MAX = 4_096
 
 
 def server(environ: Mapping[str, str], model: type[BaseModel]) -> tuple[dict[str, object], list[Problem]]:
     """Return the keys of [server] that variables set, not yet checked, and a problem for each unknown variable."""
     fields = {f"{SERVER}{name.upper()}": name for name in model.model_fields}
-    keys = [name for names in BUCKET_KEYS.values() for name in names.values()]
+    keys = [*(name for names in BUCKET_KEYS.values() for name in names.values()), WEBHOOK_SECRET, SMTP_PASSWORD]
     known = [*fields, *(name + end for name in keys for end in ("", "_FILE"))]
     unknown = [
         Problem(name, "an unknown variable", _nearest(name, known))
         for name in sorted(environ)
-        if name.startswith((SERVER, ARCHIVE, FILES)) and name not in known
+        if name.startswith((SERVER, ARCHIVE, FILES, ALERTS)) and name not in known
     ]
     values = {
         field: _parse(environ[name], model.model_fields[field].annotation)
@@ -62,7 +65,7 @@ def bucket_keys(
     keys: dict[str, SecretStr] = {}
     problems: list[Problem] = []
     for field, name in BUCKET_KEYS[binding].items() if needed else ():
-        found = _key(environ.get(name, ""), environ.get(f"{name}_FILE", ""), name)
+        found = _secret(environ, name, "the key for the bucket's endpoint", _WORD)
         if isinstance(found, Problem):
             problems.append(found)
         else:
@@ -70,19 +73,41 @@ def bucket_keys(
     return keys, problems
 
 
-def _key(value: str, file: str, name: str) -> str | Problem:
+def webhook_secret(environ: Mapping[str, str]) -> SecretStr | Problem:
+    """Return what alerts to a webhook are signed with."""
+    found = _secret(environ, WEBHOOK_SECRET, "the secret that the receiver knows, such as whsec_…", _SIGNING_SECRET)
+    return found if isinstance(found, Problem) else SecretStr(found)
+
+
+def smtp_password(environ: Mapping[str, str]) -> SecretStr | Problem:
+    """Return the password with which mail is sent."""
+    found = _secret(environ, SMTP_PASSWORD, "the password that belongs to smtp_username", _LINE)
+    return found if isinstance(found, Problem) else SecretStr(found)
+
+
+_WORD = (re.compile(r"[!-~]+"), "a key that is empty, too long or has other letters", "one word of ASCII letters")
+_SIGNING_SECRET = (
+    re.compile(r"whsec_[A-Za-z0-9+/]{32,86}={0,2}"),
+    "something else than a signing secret",
+    "whsec_ and 24 to 64 bytes in base64 (make one: echo whsec_$(head -c 32 /dev/urandom | base64 -w 0))",
+)
+_LINE = (re.compile(r"[^\0\r\n]+"), "a password that is empty, too long or has several lines", "one line")
+
+
+def _secret(
+    environ: Mapping[str, str], name: str, purpose: str, kind: tuple[re.Pattern[str], str, str]
+) -> str | Problem:
+    value, file = environ.get(name, ""), environ.get(f"{name}_FILE", "")
     if value and file:
         return Problem(name, f"both {name} and {name}_FILE", "only one of them")
     if not value and not file:
-        return Problem(
-            name, "nothing", f"the key for the bucket's endpoint, or in {name}_FILE the path of a file with it"
-        )
+        return Problem(name, "nothing", f"{purpose}, or in {name}_FILE the path of a file with it")
     found = value or _key_in(file)
     if found is None:
         return Problem(f"{name}_FILE", "a path that cannot be read", "the path of a readable file with the key")
-    if not re.fullmatch(r"[!-~]+", found):
-        source = name if value else f"{name}_FILE"
-        return Problem(source, "a key that is empty, too long or has other letters", "one word of ASCII letters")
+    pattern, wrong, right = kind
+    if not pattern.fullmatch(found):
+        return Problem(name if value else f"{name}_FILE", wrong, right)
     return found
 
 

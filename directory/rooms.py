@@ -196,6 +196,16 @@ async def find_by_name(reader: Reader, name: str) -> Room:
     return _from_row(row)
 
 
+async def find_named(reader: Reader, name: str) -> Room:
+    """Return a room by what an operator calls it: a community's name, or any room's id; raises RoomNotFoundError."""
+    try:
+        return await find_by_name(reader, name)
+    except errors.RoomNotFoundError:
+        if not (name.isascii() and name.isdecimal() and len(name) < 20):
+            raise
+        return await find(reader, ids.RoomId(int(name)))
+
+
 async def find_address(reader: Reader, room_id: ids.RoomId) -> RoomAddress | None:
     """Return where a room's first shard is; None for unknown and deleted rooms."""
     row = await reader.fetch_one(

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import ids
-from directory import errors
+from directory import audit, errors
 from directory.changes import RoomChanged
 from directory.connections import Row
 from directory.database import Reader, Writer
+from directory.origins import NOWHERE, Origin
 from directory.rooms import State
 
 Level = Literal["ok", "warn", "critical", "full"]
@@ -17,6 +18,8 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From nothing to worry about to read-only."""
 START: Final = (2**63 - 1, 2**63 - 1)
 """The cursor before the largest shard."""
+LIMIT_BYTES_MIN: Final = 1_048_576
+"""Of a limit of its own; an empty shard has a tenth of it. The schema holds it too."""
 PAGE_MAX: Final = 500
 """Rows of one page of shards."""
 
@@ -53,6 +56,20 @@ class Shard:
     def used_bytes(self) -> int:
         """What the shard needs of its file: pages that it freed are used again before the file grows."""
         return self.size_bytes - self.freelist_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The whole fleet in numbers: how many shards are at each level, in bytes and in messages, and in quarantine."""
+
+    by_level: Mapping[Level, int] = field(default_factory=dict)
+    size_bytes: int = 0
+    message_count: int = 0
+    quarantined: int = 0
+
+    @property
+    def count(self) -> int:
+        return sum(self.by_level.values())
 
 
 _COLUMNS: Final = (
@@ -122,23 +139,41 @@ async def least_examined(reader: Reader, *, limit: int) -> list[Shard]:
     return [_from_row(row) for row in rows]
 
 
+async def summarize(reader: Reader) -> Summary:
+    """Return the fleet in numbers; reads the whole registry, for operators."""
+    rows = await reader.fetch_all(
+        "SELECT level, count(*), sum(size_bytes), sum(message_count), sum(quarantined_at IS NOT NULL) "
+        "FROM shards GROUP BY level"
+    )
+    return Summary({row[0]: row[1] for row in rows}, *(sum(row[column] for row in rows) for column in (2, 3, 4)))
+
+
 async def limits(reader: Reader) -> dict[ids.RoomId, int]:
     """Return the limits of the shards that have one of their own, in bytes."""
     rows = await reader.fetch_all("SELECT room_id, size_limit_bytes FROM shards WHERE size_limit_bytes IS NOT NULL")
     return {row[0]: row[1] for row in rows}
 
 
-async def set_limit(writer: Writer, room_id: ids.RoomId, size_limit_bytes: int | None) -> None:
-    """Give a shard a limit of its own, None for that of the settings, and have it judged anew.
-
-    Raises RoomNotFoundError.
-    """
+async def set_limit(
+    writer: Writer,
+    room_id: ids.RoomId,
+    size_limit_bytes: int | None,
+    *,
+    by: ids.UserId | None,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> None:
+    """Give a shard a limit of its own, None for that of the settings, and have it judged anew; with a line in the audit
+    log. Raises RoomNotFoundError."""
     row = await writer.fetch_one(
         "UPDATE shards SET size_limit_bytes = ?, seen_as = NULL WHERE room_id = ? AND ordinal = 0 RETURNING room_id",
         (size_limit_bytes, room_id),
     )
     if row is None:
         raise errors.RoomNotFoundError(room_id)
+    about = {"size_limit_bytes": size_limit_bytes}
+    where = ("room", room_id)
+    await audit.append(writer, "shard.limited", by=by, resource=where, metadata=about, origin=origin, now_ms=now_ms)
     writer.tell(RoomChanged(room_id))
 
 

@@ -116,3 +116,13 @@ async def thin(writer: Writer, *, now_ms: int) -> int:
     )
     await writer.execute_many("DELETE FROM shard_sizes WHERE room_id = ? AND ordinal = 0 AND measured_at = ?", old)
     return len(old)
+
+
+async def of_directory(reader: Reader) -> int:
+    """Return how many bytes the directory's own file needs, without the pages that it has free."""
+    row = await reader.fetch_one(
+        "SELECT (p.page_count - f.freelist_count) * s.page_size "
+        "FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s"
+    )
+    assert row is not None
+    return int(row[0])

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,9 @@ from directory.directory import Directory
 from ids import RoomId
 from monitor.file_sweeps import FileSweep
 from objects.store import Store
-from rookery import VERSION, logs
+from rookery import VERSION, logs, monitoring
 from rookery.composition import DAY_MS, Stores, now_ms, open_files, open_stores
+from rookery.shard_terms import ShardTerms
 from router import app, founding
 from router.deliveries import Deliveries, Pace
 from router.edge import Limits
@@ -71,19 +72,33 @@ class Application:
             relay.listeners += [deliveries.publish, sweep.publish, gateway.publish]
             parts = _Parts(stores, metrics, limits, deliveries, store, sweep.hint, gateway)
             self._served = logs.watched(_build(self._settings, parts))
-            work = (_do_chores(stores.directory), deliveries.run(), _sweep_files(sweep), gateway.run())
-            tasks = [asyncio.create_task(each) for each in work]
-            self._ready()
-            try:
-                yield
-            finally:
-                for task in tasks:
-                    task.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await task
-                outbound.close()
-                await gateway.hub.save()
-                await stores.directory.sessions.flush(now_ms=now_ms())
+            terms = ShardTerms(stores)
+            await terms.refresh()
+            with monitoring.rounds(self._settings, stores.directory) as rounds:
+                monitoring.show(metrics, rounds)
+                chores = _do_chores(stores.directory, terms)
+                going = rounds.run(self._settings.triggers.crons)
+                try:
+                    async with _at_work(chores, deliveries.run(), _sweep_files(sweep), gateway.run(), going):
+                        self._ready()
+                        yield
+                finally:
+                    outbound.close()
+                    await gateway.hub.save()
+                    await stores.directory.sessions.flush(now_ms=now_ms())
+
+
+@asynccontextmanager
+async def _at_work(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do all of this until the block ends."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 class _Relay:
@@ -228,13 +243,14 @@ def _rate(bucket: TokenBucket) -> Rate:
     return Rate(bucket.per_second, bucket.burst)
 
 
-async def _do_chores(directory: Directory) -> None:
+async def _do_chores(directory: Directory, terms: ShardTerms) -> None:
     """Watch for what other processes change, and write down now and then which sessions are in use."""
     flushed_at = time.monotonic()
     while True:
         await asyncio.sleep(WATCH_EVERY_SECONDS)
         try:
             await directory.database.changed_elsewhere()
+            await terms.refresh()
             if time.monotonic() - flushed_at > FLUSH_EVERY_SECONDS:
                 flushed_at = time.monotonic()
                 await directory.sessions.flush(now_ms=now_ms())

@@ -28,6 +28,7 @@ DAY_MS = 86_400_000
 HEADROOM_PERCENT = 5
 """How far a full shard may grow: deleting leaves an event, and between two looks at its size a room takes messages."""
 LOCK = "server.lock"
+MONITOR_LOCK = "monitor.lock"
 LOCK_TRIES = 10
 
 
@@ -67,12 +68,18 @@ def shard_migrations_folder(settings: Settings) -> Path:
 def size_walk(settings: Settings, directory: Directory) -> SizeWalk:
     """Return what measures shards, over an open directory."""
     migrations = engine.load(shard_migrations_folder(settings))
-    return SizeWalk(directory, shards_folder(settings), migrations, settings.shards, sinks(), now_ms)
+    return SizeWalk(directory, shards_folder(settings), migrations, settings.shards, sinks(settings), now_ms)
 
 
-def sinks() -> tuple[Sink, ...]:
+def sinks(settings: Settings) -> tuple[Sink, ...]:
     """Return who is told of alerts."""
-    return ("log",)
+    chosen = settings.alerts
+    wanted: tuple[tuple[Sink, bool], ...] = (
+        ("log", True),
+        ("webhook", chosen.webhook_url is not None),
+        ("mail", bool(chosen.mail_to)),
+    )
+    return tuple(sink for sink, is_wanted in wanted if is_wanted)
 
 
 def hard_limit(size_limit_bytes: int) -> int:

@@ -6,11 +6,11 @@ counters take a lock each, which was 4 % of a send.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -39,6 +39,7 @@ class Metrics(Collector):
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._tallies: dict[tuple[Route | None, int], _Tally] = {}
+        self._watched: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
         self._hung_up = 0
         self._events = 0
         self._deliveries: Counter[str] = Counter()
@@ -50,6 +51,10 @@ class Metrics(Collector):
     def join(self, collector: Collector) -> None:
         """Show what somebody else counts, too."""
         self._registry.register(collector)
+
+    def watch_by(self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        """Show values that are asked for at every scrape, each under one value of a label."""
+        self._watched.append((name, text, label, values))
 
     def answered(self, route: Route | None, status: int, seconds: float) -> None:
         """Count one answer."""
@@ -96,6 +101,11 @@ class Metrics(Collector):
         for outcome, count in self._deliveries.items():
             deliveries.add_metric((outcome,), count)
         yield deliveries
+        for name, text, label, ask in self._watched:
+            family = GaugeMetricFamily(name, text, labels=(label,))
+            for value, figure in ask().items():
+                family.add_metric((value,), figure)
+            yield family
 
 
 def _cumulative(tally: _Tally) -> list[tuple[str, float]]:

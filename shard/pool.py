@@ -20,7 +20,7 @@ from ids import RoomId
 from migrations import engine
 from shard import files
 from shard.connections import Reader, Writer
-from shard.errors import OutcomeUnknownError, ShardBusyError
+from shard.errors import BrokenShardError, OutcomeUnknownError, ShardBusyError
 from shard.files import UNBOUNDED, Bounds
 from shard.lanes import READ_BATCH_MAX, WRITE_DEADLINE_SECONDS, Lane, Outcome, ReadLane, Task, Work, WriteLane
 from shard.open_shards import OpenShard
@@ -84,6 +84,7 @@ class ShardPool:
         self._loop = asyncio.get_running_loop()
         self._entries: OrderedDict[RoomId, _Entry] = OrderedDict()
         self._size_limits: Mapping[RoomId, int] = {}
+        self._quarantined: Mapping[RoomId, str] = {}
         self._is_closed = False
         self._writes: SimpleQueue[Work | None] = SimpleQueue()
         self._reads: SimpleQueue[Work | None] = SimpleQueue()
@@ -128,6 +129,13 @@ class ShardPool:
         for room_id in before.keys() | size_limits.keys():
             if before.get(room_id) != size_limits.get(room_id) and room_id in self._entries:
                 self._entries[room_id].shard.bound(self._bounds(room_id))
+
+    def quarantine(self, rooms: Mapping[RoomId, str]) -> None:
+        """Let nobody into these rooms, each with the reason, and into all others again; an open one is closed."""
+        self._quarantined = dict(rooms)
+        for room_id in rooms:
+            if room_id in self._entries:
+                self._entries[room_id].shard.retire()
 
     def _bounds(self, room_id: RoomId) -> Bounds:
         own = self._size_limits.get(room_id)
@@ -200,6 +208,8 @@ class ShardPool:
     def _entry(self, room_id: RoomId) -> _Entry:
         if self._is_closed:
             raise ShardBusyError("The server is shutting down.")
+        if room_id in self._quarantined:
+            raise BrokenShardError(room_id, f"it is in quarantine ({self._quarantined[room_id]})")
         entry = self._entries.get(room_id)
         if entry is None:
             self._make_space()

@@ -9,8 +9,6 @@ import typer
 from config.settings import Settings
 from directory import audit, inspections, rooms, users
 from directory.audit import Entry, Filter
-from directory.database import Reader
-from directory.errors import RoomNotFoundError
 from directory.room_pages import ListedRoom
 from ids import RoomId, UserId
 from migrations import engine
@@ -62,19 +60,10 @@ async def _look_at_directory(settings: Settings, room: str | None) -> tuple[list
     async with inspections.opened(composition.directory_path(settings)) as reader:
         stock = await checkups.take_stock(reader, composition.shards_folder(settings))
         if room is not None:
-            return [], [stock.rooms[await _find(reader, room)]]
+            return [], [stock.rooms[(await rooms.find_named(reader, room)).id]]
         # A room that was deleted keeps its record for as long as it keeps its file.
         here = [each for each in stock.rooms.values() if each.id in stock.files or each in stock.expected()]
         return [await records.of_directory(reader)], here
-
-
-async def _find(reader: Reader, name: str) -> RoomId:
-    try:
-        return (await rooms.find_by_name(reader, name)).id
-    except RoomNotFoundError:
-        if not (name.isascii() and name.isdecimal()):
-            raise
-        return (await rooms.find(reader, RoomId(int(name)))).id
 
 
 def _tell(output: Output, found: list[Record]) -> None:
@@ -135,7 +124,7 @@ async def _read(
     async with inspections.opened(composition.directory_path(settings)) as reader:
         actor_id = None if actor is None else (await users.find_by_username(reader, actor)).id
         if room is not None:
-            return await _find(reader, room), actor_id, []
+            return (await rooms.find_named(reader, room)).id, actor_id, []
         return None, actor_id, await audit.list_page(reader, Filter(actor_id, action), limit=limit)
 
 

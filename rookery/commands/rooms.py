@@ -7,12 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import Settings
-from directory import errors, room_pages, rooms, shards, users
-from directory.database import Reader
+from directory import room_pages, rooms, shards, users
 from directory.room_pages import ListedRoom
 from directory.rooms import Room
 from directory.shards import Shard
-from ids import RoomId
 from rookery import composition, options
 from rookery.outputs import AsJson, at, facts, size, speaking, table
 
@@ -108,18 +106,9 @@ def show(
 
 async def _show(settings: Settings, name: str) -> tuple[Room, Shard, str | None]:
     async with composition.open_directory(settings) as directory, directory.database.read() as reader:
-        room = await _find(reader, name)
+        room = await rooms.find_named(reader, name)
         owner = None if room.owner_id is None else (await users.find(reader, room.owner_id)).username
         return room, await shards.find(reader, room.id), owner
-
-
-async def _find(reader: Reader, name: str) -> Room:
-    try:
-        return await rooms.find_by_name(reader, name)
-    except errors.RoomNotFoundError:
-        if not (name.isascii() and name.isdecimal()):
-            raise
-        return await rooms.find(reader, RoomId(int(name)))
 
 
 def _told(room: Room, shard: Shard, owner: str | None, path: Path) -> dict[str, Any]:

@@ -68,8 +68,8 @@ def test_file_sets_every_key_that_has_a_default() -> None:
     """No default is left to the code alone: a key is in the file unless its default is the absence of a value."""
     given = Settings.model_validate(TABLES)
     assert given.model_fields_set == set(Settings.model_fields)
-    for table in (given.server, given.triggers, given.limits, given.limits.rates):
-        assert set(type(table).model_fields) - table.model_fields_set <= {"public_url"}
+    for table in (given.server, given.triggers, given.limits, given.limits.rates, given.alerts):
+        assert set(type(table).model_fields) - table.model_fields_set <= {"public_url", "webhook_url", "smtp_username"}
     for database in given.d1_databases:
         assert set(type(database).model_fields) - database.model_fields_set == {"migrations_dir"}
     unset = set(type(given.archive).model_fields) - given.archive.model_fields_set

@@ -87,7 +87,7 @@ class Fleet:
 
     async def limit(self, room_id: RoomId, size_limit_bytes: int | None) -> None:
         async with self.stores.directory.database.write() as writer:
-            await shards.set_limit(writer, room_id, size_limit_bytes)
+            await shards.set_limit(writer, room_id, size_limit_bytes, by=None, now_ms=NOW_MS)
 
     async def close_shards(self) -> None:
         """Have every shard closed, so that a test may touch its file."""

@@ -21,7 +21,7 @@ def walk(settings: Settings, room: Room, size_limit_bytes: int | None) -> None:
     async def walked() -> None:
         async with composition.open_directory(settings) as directory:
             async with directory.database.write() as writer:
-                await shards.set_limit(writer, RoomId(int(room.id)), size_limit_bytes)
+                await shards.set_limit(writer, RoomId(int(room.id)), size_limit_bytes, by=None, now_ms=1)
             await composition.size_walk(settings, directory).run()
 
     asyncio.run(walked())

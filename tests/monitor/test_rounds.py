@@ -1,0 +1,104 @@
+"""Rounds: one monitor at a time, whenever a cron expression fires, whatever the clock does or a round meets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from directory.errors import StorageFullError
+from monitor import turns
+from monitor.rounds import MINUTE_MS, Rounds, judge_directory
+from monitor.telling import LogTeller, Telling
+from tests.monitor.fleets import NOW_MS, Fleet, fleet_in
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with fleet_in(tmp_path) as made:
+        yield made
+
+
+def rounds_of(fleet: Fleet) -> Rounds:
+    directory = fleet.stores.directory
+    telling = Telling(directory, {"log": LogTeller()}, fleet.clock)
+    lock = fleet.folder.parent / "monitor.lock"
+    return Rounds(directory, fleet.settings.directory, fleet.walk, telling, lock, fleet.clock)
+
+
+async def test_a_round_measures_tells_and_counts(fleet: Fleet) -> None:
+    """A round leaves every room measured and every alert told, and knows how the fleet is."""
+    await fleet.found("small")
+    large = await fleet.found("large")
+    await fleet.fill(large, 85)
+    rounds = rounds_of(fleet)
+    done = await rounds.go()
+    assert done is not None
+    assert (done.tally.measured, done.tally.alerts, done.told) == (2, 1, 1)
+    assert done.summary.by_level == {"ok": 1, "warn": 1}
+    assert (rounds.standing.open_alerts, rounds.standing.last) == (1, done)
+
+
+async def test_one_monitor_goes_round_at_a_time(fleet: Fleet) -> None:
+    """While one monitor goes round another one does not, and can when the first is done or dead."""
+    rounds = rounds_of(fleet)
+    with turns.taken(fleet.folder.parent / "monitor.lock") as is_mine:
+        assert is_mine
+        assert await rounds.go() is None
+    assert await rounds.go() is not None
+    assert rounds.standing.skipped == 1
+
+
+async def run_through(
+    monkeypatch: pytest.MonkeyPatch, fleet: Fleet, minutes: Iterator[int], *, faults: int = 0
+) -> list[int]:
+    """Have the clock show these minutes, one for each time that the loop wakes, and return when it went round."""
+    went: list[int] = []
+    rounds = rounds_of(fleet)
+
+    async def go() -> None:
+        went.append(fleet.clock.now_ms // MINUTE_MS)
+        if len(went) <= faults:
+            raise StorageFullError
+
+    async def sleep(seconds: float) -> None:
+        assert 0 < seconds <= 61
+        try:
+            fleet.clock.now_ms = next(minutes) * MINUTE_MS + 50
+        except StopIteration:
+            raise asyncio.CancelledError from None
+
+    monkeypatch.setattr(rounds, "go", go)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await rounds.run(["*/5 * * * *"])
+    assert rounds.standing.failed == faults
+    return went
+
+
+START = NOW_MS // MINUTE_MS // 5 * 5
+
+
+async def test_rounds_begin_when_the_expression_fires(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fifth minute has one round, also where the loop wakes twice in it, and one that fails does not end it."""
+    fleet.clock.now_ms = START * MINUTE_MS
+    minutes = iter([START + 1, START + 4, START + 5, START + 5, START + 6, START + 10])
+    assert await run_through(monkeypatch, fleet, minutes, faults=1) == [START + 5, START + 10]
+
+
+async def test_a_clock_that_goes_back_a_day_stops_no_rounds(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day earlier by the clock, rounds begin at their minutes there and then."""
+    fleet.clock.now_ms = START * MINUTE_MS
+    back = START - 1_440
+    minutes = iter([START + 5, back + 6, back + 9, back + 10, back + 15])
+    assert await run_through(monkeypatch, fleet, minutes) == [START + 5, back + 10, back + 15]
+
+
+async def test_the_directory_is_judged_too(fleet: Fleet) -> None:
+    """The directory's own size raises an alert when it reaches a level, and none while it stays there."""
+    directory, binding = fleet.stores.directory, fleet.settings.directory
+    assert await judge_directory(directory, binding, ("log",), NOW_MS) == 0
+    small = binding.model_copy(update={"size_limit_bytes": 1_000})
+    assert [await judge_directory(directory, small, ("log",), NOW_MS) for _ in range(2)] == [1, 0]
+    assert await judge_directory(directory, binding, ("log",), NOW_MS) == 1
+    assert [(alert.room_id, alert.level) for alert in await fleet.alerts()] == [(None, "full"), (None, "ok")]
