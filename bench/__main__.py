@@ -19,6 +19,7 @@ from bench import (
     gateway_resume,
     gateway_sends,
     imports,
+    monitoring,
     permissions,
     search,
     traffic,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "gateway-sends": gateway_sends.measure,
     "gateway-idle": gateway_idle.measure,
     "gateway-resume": gateway_resume.measure,
+    "monitor": monitoring.measure,
 }
 SCALED = {"gateway-idle": gateway_idle.measure, "gateway-resume": gateway_resume.measure}
 """Those that can be made smaller."""
