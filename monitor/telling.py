@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from directory import alerts
+from directory.alert_texts import sentence
 from directory.alerts import Alert, Sink
 from directory.directory import Directory
 
@@ -15,7 +16,6 @@ log = logging.getLogger(__name__)
 
 TOLD_AT_ONCE: Final = 100
 """Alerts that one round tells; the next goes on."""
-_POWERS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 class NotTakenError(Exception):
@@ -81,24 +81,3 @@ class Telling:
         except NotTakenError as error:
             return str(error)
         return None
-
-
-def sentence(alert: Alert) -> str:
-    """Return an alert in words: what it is about, how it is, and what follows from it."""
-    what = "The directory" if alert.room_id is None else f"Room {alert.name or ''} ({alert.room_id})".replace("  ", " ")
-    if alert.kind == "damage":
-        if alert.level == "ok":
-            return f"{what} is sound again."
-        return f"{what} has a damaged shard: {alert.reason}. All other rooms go on."
-    used = f"it uses {_bytes(alert.size_bytes)} of {_bytes(alert.limit_bytes)}"
-    percent = alert.size_bytes * 100 // alert.limit_bytes
-    if alert.level == "full":
-        return f"{what} is full: {used}, so it is read-only. Delete something, or raise its limit."
-    if alert.level == "ok":
-        return f"{what} has space again: {used} ({percent} %)."
-    return f"{what} is {'almost full' if alert.level == 'critical' else 'filling up'}: {used} ({percent} %)."
-
-
-def _bytes(count: int) -> str:
-    power = next((power for power in range(len(_POWERS)) if count < 1_000 ** (power + 1)), len(_POWERS) - 1)
-    return f"{count / 1_000**power:.1f} {_POWERS[power]}" if power else f"{count} B"

@@ -14,8 +14,9 @@ from typing import Any, Final
 import orjson
 
 from config.settings import Alerts, Settings
+from directory.alert_texts import sentence
 from directory.alerts import Alert, Sink
-from monitor.telling import LogTeller, NotTakenError, Teller, sentence
+from monitor.telling import LogTeller, NotTakenError, Teller
 from rookery.composition import now_ms
 from rookery.outputs import at
 from router import deliveries

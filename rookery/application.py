@@ -209,6 +209,7 @@ def _build(settings: Settings, parts: _Parts) -> ASGIApp:
             group_members_max=limits.group_members_max,
             file_bytes_max=limits.file_bytes_max,
             storage_user_bytes_max=limits.storage_user_bytes_max,
+            size_limit_bytes=settings.shards.size_limit_bytes,
             webhook_rate=_rate(limits.rates.webhook),
             site_vars=settings.vars,
         ),

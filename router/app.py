@@ -26,6 +26,7 @@ from router.endpoints.amend import Amend
 from router.endpoints.bots import Bots
 from router.endpoints.chats import Chats
 from router.endpoints.files import Files
+from router.endpoints.fleet import Fleet
 from router.endpoints.hooks import PING_RATE, Hooks
 from router.endpoints.invites import Invites
 from router.endpoints.live import Live
@@ -70,6 +71,7 @@ class Options:
     group_members_max: int
     file_bytes_max: int
     storage_user_bytes_max: int
+    size_limit_bytes: int
     webhook_rate: Rate
     site_vars: Mapping[str, str | int | float | bool]
 
@@ -169,6 +171,7 @@ def routes(
         + Rooms(directory, pool, door, people, entrance, options.rooms_owned_max, options.page_size_max).routes()
         + Invites(directory, pool, door, people, entrance).routes()
         + Platform(directory, door, people, options.page_size_max).routes()
+        + Fleet(directory, people, options.size_limit_bytes, options.page_size_max).routes()
         + Accounts(directory, options.registration_is_open).routes()
         + _chats(directory, pool, door, people, entrance, options).routes()
         + Voice(door, pool, people).routes()

@@ -12,11 +12,11 @@ from rich.live import Live
 
 from config.settings import Settings
 from directory import alerts, rooms, shards
+from directory.alert_texts import sentence
 from directory.alerts import Alert
 from directory.directory import Directory
 from directory.shards import LEVELS, Shard, Summary
 from monitor.rounds import Round
-from monitor.telling import sentence
 from rookery import composition, logs, monitoring, options
 from rookery.alerting import told
 from rookery.composition import now_ms

@@ -16,9 +16,10 @@ import pytest
 from config import settings
 from config.settings import Settings
 from directory import alerts
+from directory.alert_texts import sentence
 from directory.alerts import RETRY_MS_MAX, RETRY_MS_MIN, TRIES_MAX, Alert, Change, Sink
 from ids import RoomId
-from monitor.telling import NotTakenError, Telling, sentence
+from monitor.telling import NotTakenError, Telling
 from rookery import alerting
 from tests.monitor.fleets import NOW_MS, Fleet, fleet_in
 from tests.router.receivers import CUT, receiving

@@ -18,6 +18,7 @@ from tests.router.matrix import (
     bots,
     chats,
     files,
+    fleet,
     hooks,
     live,
     moderate,
@@ -45,6 +46,7 @@ MATRIX: Rows = {
     **bots.ROWS,
     **chats.ROWS,
     **files.ROWS,
+    **fleet.ROWS,
     **hooks.ROWS,
     **live.ROWS,
     **moderate.ROWS,
@@ -68,6 +70,7 @@ FURNISH: tuple[Furnish, ...] = (
     threads.furnish,
     reactions.furnish,
     files.furnish,
+    fleet.furnish,
 )
 # Faults that only show once a request is understood: they must not show first whether a room is there.
 LATE_FAULTS = [

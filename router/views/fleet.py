@@ -1,0 +1,152 @@
+"""What operators see of the fleet: shards with their sizes and forecasts, and alerts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from typing_extensions import TypedDict
+
+from directory.alert_texts import sentence
+from directory.alerts import Alert
+from directory.shards import LEVELS, Shard, Summary
+from router.views.people import UserView
+from router.views.values import moment, moment_or_none, text_or_none
+
+
+class ShardView(TypedDict):
+    """A room's shard, as it was at `checked_at`; sizes in bytes. `full_at` is when it will be full if it grows on as it
+    did, null where that is not in sight; `problem` is what is wrong with it."""
+
+    room_id: str
+    name: str | None
+    state: str
+    level: str
+    size_bytes: int
+    used_bytes: int
+    wal_bytes: int
+    limit_bytes: int
+    has_own_limit: bool
+    message_count: int
+    last_seq: int
+    schema_version: int
+    full_at: datetime | None
+    checked_at: datetime | None
+    examined_at: datetime | None
+    tidied_at: datetime | None
+    problem: str | None
+    quarantined_at: datetime | None
+
+
+class FleetView(TypedDict):
+    """The whole fleet in numbers."""
+
+    shards: int
+    levels: dict[str, int]
+    size_bytes: int
+    message_count: int
+    quarantined: int
+
+
+class ShardPageView(TypedDict):
+    """Shards, the largest first; `next_cursor` is null on the last page."""
+
+    fleet: FleetView
+    shards: list[ShardView]
+    next_cursor: str | None
+
+
+class SizeView(TypedDict):
+    """What a shard used in the hour that begins at `measured_at`, in bytes."""
+
+    measured_at: datetime
+    used_bytes: int
+
+
+class HistoryView(TypedDict):
+    """A shard's history, newest first: hours of the last week in which it changed, and days before."""
+
+    sizes: list[SizeView]
+
+
+class AlertView(TypedDict):
+    """A change for the worse or the better, of a room or (without `room_id`) the directory; `text` says it in words."""
+
+    id: str
+    kind: str
+    room_id: str | None
+    name: str | None
+    level: str
+    previous: str
+    size_bytes: int
+    limit_bytes: int
+    reason: str | None
+    text: str
+    raised_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+class AlertPageView(TypedDict):
+    """Alerts, newest first, with who acknowledged them; `next_cursor` is null on the last page."""
+
+    alerts: list[AlertView]
+    users: list[UserView]
+    next_cursor: str | None
+
+
+def shard(row: Shard, size_limit_bytes: int) -> ShardView:
+    """Render a shard, beside the limit of the settings."""
+    return {
+        "room_id": str(row.room_id),
+        "name": row.name,
+        "state": row.state,
+        "level": row.level,
+        "size_bytes": row.size_bytes,
+        "used_bytes": row.used_bytes,
+        "wal_bytes": row.wal_bytes,
+        "limit_bytes": row.size_limit_bytes or size_limit_bytes,
+        "has_own_limit": row.size_limit_bytes is not None,
+        "message_count": row.message_count,
+        "last_seq": row.last_seq,
+        "schema_version": row.schema_version,
+        "full_at": moment_or_none(row.full_at),
+        "checked_at": moment_or_none(row.checked_at),
+        "examined_at": moment_or_none(row.examined_at),
+        "tidied_at": moment_or_none(row.tidied_at),
+        "problem": row.problem,
+        "quarantined_at": moment_or_none(row.quarantined_at),
+    }
+
+
+def fleet(found: Summary) -> FleetView:
+    """Render the fleet in numbers."""
+    return {
+        "shards": found.count,
+        "levels": {level: found.by_level.get(level, 0) for level in LEVELS},
+        "size_bytes": found.size_bytes,
+        "message_count": found.message_count,
+        "quarantined": found.quarantined,
+    }
+
+
+def history(rows: Sequence[tuple[int, int]]) -> HistoryView:
+    """Render a history of sizes."""
+    return {"sizes": [{"measured_at": moment(at), "used_bytes": size} for at, size in rows]}
+
+
+def alert(row: Alert) -> AlertView:
+    """Render an alert."""
+    return {
+        "id": str(row.id),
+        "kind": row.kind,
+        "room_id": text_or_none(row.room_id),
+        "name": row.name,
+        "level": row.level,
+        "previous": row.previous,
+        "size_bytes": row.size_bytes,
+        "limit_bytes": row.limit_bytes,
+        "reason": row.reason,
+        "text": sentence(row),
+        "raised_at": moment(row.raised_at),
+        "acknowledged_at": moment_or_none(row.acknowledged_at),
+        "acknowledged_by": text_or_none(row.acknowledged_by),
+    }

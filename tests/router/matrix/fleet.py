@@ -1,0 +1,21 @@
+"""The fleet of shards: administrators' alone, whatever somebody is in a room."""
+
+from tests.router.matrix.rows import SIGNED_IN, Row, Rows
+from tests.router.matrix.worlds import World
+
+NOT_THEIRS = SIGNED_IN.replace("200", "403")
+SHARD = "/v1/operate/shards/{room_id}"
+
+ROWS: Rows = {
+    ("GET", "/v1/operate/shards"): Row(NOT_THEIRS),
+    ("GET", SHARD): Row(NOT_THEIRS),
+    ("GET", SHARD + "/sizes"): Row(NOT_THEIRS),
+    ("PUT", SHARD + "/limit"): Row(NOT_THEIRS, {"size_limit_bytes": None}),
+    ("GET", "/v1/operate/alerts"): Row(NOT_THEIRS),
+    ("PUT", "/v1/operate/alerts/{alert_id}/acknowledged"): Row(NOT_THEIRS),
+}
+
+
+def furnish(world: World) -> None:
+    """Name an alert, which none of them may know of."""
+    world.ids.update(alert_id="1")
