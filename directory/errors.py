@@ -23,6 +23,7 @@ DirectoryError
 │   ├── AccountSuspendedError  told only to whom knows the password
 │   ├── AccountBannedError     likewise
 │   ├── InviteNotUsableError   unknown, expired, used up or revoked: one answer for all
+│   ├── RunningAlreadyError    such a job runs upon the room already
 │   ├── BlockingError          the person who asks blocks the other
 │   ├── MessagesRefusedError   whoever is asked takes no messages: blocked, closed, gone: one answer for all
 │   ├── LimitReachedError      as many as one may have; says how many
@@ -31,6 +32,7 @@ DirectoryError
 │   │   ├── TooManyChatsError
 │   │   ├── TooManyBlocksError
 │   │   ├── TooManyBotsError
+│   │   ├── TooManyRunsError
 │   │   └── TooManyTokensError
 │   ├── QuotaExceededError     the files would be more than one may store; says how many bytes there are
 │   ├── NoBotsError            guests and bots have none
@@ -174,6 +176,12 @@ class InviteNotUsableError(RefusedError):
         super().__init__("This invite cannot be used. Ask for a new one.")
 
 
+class RunningAlreadyError(RefusedError):
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"A job of the kind {kind} runs upon this room already.")
+
+
 class BlockingError(RefusedError):
     def __init__(self, user_id: int) -> None:
         self.user_id = user_id
@@ -215,6 +223,12 @@ class TooManyBotsError(LimitReachedError):
     def __init__(self, bots_max: int) -> None:
         self.bots_max = bots_max
         super().__init__(f"You have {bots_max} bots, which is the limit. Delete one first.")
+
+
+class TooManyRunsError(LimitReachedError):
+    def __init__(self, runs_max: int) -> None:
+        self.runs_max = runs_max
+        super().__init__(f"{runs_max} jobs run already, which is the limit. Wait for one, or cancel one.")
 
 
 class TooManyTokensError(LimitReachedError):

@@ -51,6 +51,7 @@ class Shard:
     quarantined_at: int | None
     examined_at: int | None
     tidied_at: int | None
+    tidied_seq: int | None
 
     @property
     def used_bytes(self) -> int:
@@ -75,7 +76,7 @@ class Summary:
 _COLUMNS: Final = (
     "r.id, r.name, r.state, s.database_id, s.schema_version, s.size_bytes, s.wal_bytes, s.freelist_bytes, "
     "s.message_count, s.last_seq, s.level, s.checked_at, s.hibernated_at, s.size_limit_bytes, s.seen_as, s.full_at, "
-    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at"
+    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at, s.tidied_seq"
 )
 
 
@@ -212,8 +213,30 @@ async def release(writer: Writer, room_id: ids.RoomId) -> bool:
         "WHERE room_id = ? AND ordinal = 0 AND quarantined_at IS NOT NULL RETURNING room_id",
         (room_id,),
     )
-    writer.tell(RoomChanged(room_id))
+    if row is not None:
+        writer.tell(RoomChanged(room_id))
     return row is not None
+
+
+async def note_release(
+    writer: Writer,
+    room_id: ids.RoomId,
+    *,
+    by: ids.UserId | None,
+    is_forced: bool,
+    origin: Origin = NOWHERE,
+    now_ms: int,
+) -> None:
+    """Write into the audit log that somebody let a shard out of quarantine."""
+    await audit.append(
+        writer,
+        "shard.released",
+        by=by,
+        resource=("room", room_id),
+        metadata={"is_forced": is_forced},
+        origin=origin,
+        now_ms=now_ms,
+    )
 
 
 async def note_examined(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
@@ -223,7 +246,9 @@ async def note_examined(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> 
 
 async def note_tidied(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
     """Keep that a shard was tidied up."""
-    await writer.execute("UPDATE shards SET tidied_at = ? WHERE room_id = ? AND ordinal = 0", (now_ms, room_id))
+    await writer.execute(
+        "UPDATE shards SET tidied_at = ?, tidied_seq = last_seq WHERE room_id = ? AND ordinal = 0", (now_ms, room_id)
+    )
 
 
 async def note_seqs(writer: Writer, last_seqs: Mapping[ids.RoomId, int]) -> None:

@@ -7,10 +7,10 @@ it left, because what is to be done is read from what is there.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from config import crons
 from config.settings import Database
@@ -22,8 +22,10 @@ from monitor import turns
 from monitor.levels import Thresholds, judge
 from monitor.sizes import SizeWalk, Tally
 from monitor.telling import Telling
+from monitor.tending import Tended, Tending
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MINUTE_MS: Final = 60_000
 
@@ -59,6 +61,7 @@ class Rounds:
         binding: Database,
         walk: SizeWalk,
         telling: Telling,
+        tending: Tending,
         lock: Path,
         clock: Callable[[], int],
     ) -> None:
@@ -66,6 +69,7 @@ class Rounds:
         self._binding = binding
         self._walk = walk
         self._telling = telling
+        self._tending = tending
         self._lock = lock
         self._clock = clock
         self.standing = Standing()
@@ -90,21 +94,45 @@ class Rounds:
             self.standing.last = Round(began_at, time.perf_counter() - began, tally, told, summary)
             return self.standing.last
 
+    async def tend(self, tally: Tally) -> Tended | None:
+        """Look shards through and tidy them up after a round, and tell what came of it; None when another monitor does.
+
+        Raises DirectoryError.
+        """
+        done = await self._tending.go(tally)
+        # Whoever goes round at this moment tells it, or the next round does.
+        with turns.taken(self._lock) as is_mine:
+            if is_mine:
+                await self._telling.run()
+        return done
+
     async def run(self, expressions: Iterable[str], done: Callable[[Round | None], None] = lambda _round: None) -> None:
-        """Go round whenever one of the expressions fires, until cancelled; `done` hears of each round."""
+        """Go round whenever one of the expressions fires, until cancelled; `done` hears of each round.
+
+        What takes its time goes on beside the next rounds, once at a time.
+        """
         expressions = tuple(expressions)
         last = self._clock() // MINUTE_MS
-        while True:
-            # Never longer than a minute, whatever the clock does meanwhile.
-            await asyncio.sleep((MINUTE_MS - self._clock() % MINUTE_MS) / 1_000 + 0.05)
-            minute = self._clock() // MINUTE_MS
-            if minute != last and crons.fires(expressions, minute):
-                done(await self._go_safely())
-            last = minute
-
-    async def _go_safely(self) -> Round | None:
+        tending: asyncio.Task[object] | None = None
         try:
-            return await self.go()
+            while True:
+                # Never longer than a minute, whatever the clock does meanwhile.
+                await asyncio.sleep((MINUTE_MS - self._clock() % MINUTE_MS) / 1_000 + 0.05)
+                minute = self._clock() // MINUTE_MS
+                if minute != last and crons.fires(expressions, minute):
+                    gone = await self._safely(self.go())
+                    done(gone)
+                    if gone is not None and (tending is None or tending.done()):
+                        tending = asyncio.create_task(self._safely(self.tend(gone.tally)))
+                last = minute
+        finally:
+            if tending is not None:
+                tending.cancel()
+                await asyncio.wait([tending])
+
+    async def _safely(self, doing: Awaitable[T]) -> T | None:
+        try:
+            return await doing
         except Exception:  # the next round does what this one left
             self.standing.failed += 1
             log.exception("a round of the monitor failed")

@@ -23,6 +23,7 @@ from directory.sizes import DAY_MS, Measurement
 from ids import RoomId
 from migrations.engine import Migration
 from monitor.levels import Thresholds, full_on, judge
+from monitor.tidying import is_untidy
 from shard import footprints, inspections
 from shard.errors import BrokenShardError, ShardBusyError
 from shard.footprints import Footprint
@@ -36,6 +37,8 @@ FORECAST_MS: Final = 30 * DAY_MS
 """The history that a forecast is drawn from."""
 PROBLEMS_MAX: Final = 100
 """New problems that one walk tells: where more shards break at once, it is the disk that broke, and is told once."""
+UNTIDY_MAX: Final = 10
+"""Untidy shards that a walk tells of; the next one finds the others."""
 MISSING: Final = "its file is missing; restore it from a backup"
 
 
@@ -58,7 +61,7 @@ class Seen(NamedTuple):
 @dataclass(slots=True)
 class Tally:
     """What a walk did. `busy` shards were locked, and are left for the next; `changed` are in quarantine and have other
-    files now; `untold` problems were too many to be told one by one."""
+    files now; `untidy` are the first that are worth tidying up; `untold` problems were too many to be told."""
 
     walked: int = 0
     measured: int = 0
@@ -67,6 +70,7 @@ class Tally:
     untold: int = 0
     problems: list[tuple[RoomId, str]] = field(default_factory=list)
     changed: list[RoomId] = field(default_factory=list)
+    untidy: list[RoomId] = field(default_factory=list)
 
 
 class SizeWalk:
@@ -130,6 +134,8 @@ class SizeWalk:
         now_ms = self._clock()
         found: list[Due] = []
         for shard in page:
+            if len(tally.untidy) < UNTIDY_MAX and is_untidy(shard, now_ms):
+                tally.untidy.append(shard.room_id)
             footprint = footprints.look(self._folder, shard.room_id)
             seen_as = None if footprint is None else footprint.seen_as
             is_changed = seen_as is None or seen_as != shard.seen_as

@@ -74,7 +74,7 @@ class Application:
             self._served = logs.watched(_build(self._settings, parts))
             terms = ShardTerms(stores)
             await terms.refresh()
-            with monitoring.rounds(self._settings, stores.directory) as rounds:
+            with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
                 monitoring.show(metrics, rounds)
                 chores = _do_chores(stores.directory, terms)
                 going = rounds.run(self._settings.triggers.crons)

@@ -29,6 +29,7 @@ HEADROOM_PERCENT = 5
 """How far a full shard may grow: deleting leaves an event, and between two looks at its size a room takes messages."""
 LOCK = "server.lock"
 MONITOR_LOCK = "monitor.lock"
+TENDING_LOCK = "monitor-tending.lock"
 LOCK_TRIES = 10
 
 

@@ -2,31 +2,78 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from config.settings import Settings
 from directory.directory import Directory
 from directory.shards import LEVELS
+from ids import RoomId
+from migrations import engine
+from monitor.examining import Examined, Examining
+from monitor.jobs import Jobs, Progress
 from monitor.rounds import Rounds
 from monitor.telling import Telling
+from monitor.tending import Tending
+from monitor.tidying import Tidied, Tidying
 from rookery import alerting, composition
 from rookery.composition import now_ms
 from router.metrics import Metrics
+from shard.pool import ShardPool
 
 
 @contextmanager
-def rounds(settings: Settings, directory: Directory) -> Iterator[Rounds]:
-    """Lend what goes round, over an open directory."""
+def rounds(settings: Settings, directory: Directory, pool: ShardPool | None = None) -> Iterator[Rounds]:
+    """Lend what goes round, over an open directory; with the pool that the rooms' writers are in, shards are tidied up
+    too."""
+    data = settings.server.data_dir
+    tidying = None if pool is None else Tidying(directory, pool, now_ms)
+    tending = Tending(directory, examining(settings, directory), tidying, data / composition.TENDING_LOCK, now_ms)
     with alerting.tellers(settings) as tellers:
         telling = Telling(directory, tellers, now_ms)
         walk = composition.size_walk(settings, directory)
-        yield Rounds(
-            directory,
-            settings.directory,
-            walk,
-            telling,
-            settings.server.data_dir / composition.MONITOR_LOCK,
-            now_ms,
-        )
+        lock = data / composition.MONITOR_LOCK
+        yield Rounds(directory, settings.directory, walk, telling, tending, lock, now_ms)
+
+
+def examining(settings: Settings, directory: Directory) -> Examining:
+    """Return what looks shards through, over an open directory."""
+    migrations = engine.load(composition.shard_migrations_folder(settings))
+    folder = composition.shards_folder(settings)
+    return Examining(directory, folder, migrations, composition.sinks(settings), now_ms)
+
+
+def jobs(directory: Directory, examining: Examining, tidying: Tidying) -> Jobs:
+    """Return what runs the jobs that operators begin over HTTP."""
+
+    async def optimize(room_id: RoomId, progress: Progress) -> dict[str, Any]:
+        return told_tidied(await tidying.tidy(room_id, progress))
+
+    async def check(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
+        return told_examined(await examining.examine(room_id))
+
+    async def tables(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
+        return {"tables": [table._asdict() for table in await examining.tables(room_id)]}
+
+    return Jobs(directory, {"optimize": optimize, "check": check, "tables": tables}, now_ms)
+
+
+def told_tidied(done: Tidied) -> dict[str, Any]:
+    """Return what tidying up did, as JSON has it."""
+    return {
+        "freed_bytes": done.freed_bytes,
+        "steps": done.steps,
+        "longest_step_ms": round(done.longest_seconds * 1_000, 1),
+    }
+
+
+def told_examined(seen: Examined) -> dict[str, Any]:
+    """Return what looking a shard through showed, as JSON has it."""
+    return {
+        "ok": not seen.problems,
+        "problems": list(seen.problems),
+        "is_quarantined": seen.is_quarantined,
+        "left_out": seen.left_out,
+    }
 
 
 def show(metrics: Metrics, going: Rounds) -> None:

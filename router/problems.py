@@ -54,6 +54,7 @@ MEANINGS: tuple[tuple[type[Exception], Meaning], ...] = (
     (central.RefusedValueError, Meaning(422, "invalid", "Invalid fields")),
     (central.BadCredentialsError, Meaning(401, "bad-credentials", "Wrong name or password")),
     (central.InviteNotUsableError, Meaning(404, "not-found", "Not found")),
+    (central.RunningAlreadyError, Meaning(409, "conflict", "Not in this state")),
     (central.BlockingError, Meaning(409, "conflict", "Not in this state")),
     (central.QuotaExceededError, Meaning(413, "quota-exceeded", "Storage used up")),
     (central.LimitReachedError, Meaning(409, "conflict", "Not in this state")),

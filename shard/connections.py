@@ -45,12 +45,13 @@ class Writer(Reader):
     everything in this shard. What costs much for each change is put off with `later` to the end of the transaction.
     """
 
-    __slots__ = ("_later", "emitted", "ids")
+    __slots__ = ("_later", "emitted", "ids", "must_checkpoint")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId, sequence: ids.Sequence) -> None:
         super().__init__(connection, room_id)
         self.ids = sequence
         self.emitted: list[Event] = []
+        self.must_checkpoint = False
         self._later: list[tuple[Callable[[Writer, list[Any]], None], Any]] = []
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
@@ -84,10 +85,15 @@ class Writer(Reader):
         """Forget what an earlier transaction left undone."""
         self.emitted = []
         self._later = []
+        self.must_checkpoint = False
 
     def changed(self) -> int:
         """Return how many rows the last statement changed."""
         return self._connection.changes()
+
+    def changed_in_all(self) -> int:
+        """Return how many rows this connection changed since it was opened."""
+        return self._connection.total_changes()
 
     def last_row_id(self) -> int:
         """Return the rowid of the last inserted row."""

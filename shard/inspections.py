@@ -5,7 +5,7 @@ room's write lock holds it for FTS_CHECK_SECONDS at most.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,23 @@ import apsw
 from ids import RoomId
 from migrations import engine
 from migrations.engine import Migration
-from shard import audit, files, rooms
+from shard import audit, files, rooms, tidying
 from shard.audit import Entry, Filter
 from shard.connections import Reader
 from shard.errors import BrokenShardError
+from shard.tidying import Table
 
 FINDINGS_MAX: Final = 5
 """Findings told of one check; a damaged file has thousands."""
 FTS_CHECK_SECONDS: Final = 1.0
 """How long a room may wait with its writes while its search index is compared with its messages."""
 FTS_CHECK_STEPS: Final = 1_000
+STOP_STEPS: Final = 50_000
+"""Steps of SQLite between two looks at whether to stop: some milliseconds."""
+
+
+class StoppedError(Exception):
+    """Looking was stopped by whoever asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +99,25 @@ def _has_record(reader: Reader) -> bool:
     return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit_log'") is not None
 
 
-def inspect(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Inspection:
-    """Look a whole shard through; raises BrokenShardError when it cannot be opened, ShardBusyError when locked."""
-    with _opened(folder, room_id, migrations) as (connection, reader):
+def inspect(
+    folder: Path,
+    room_id: RoomId,
+    migrations: Sequence[Migration],
+    *,
+    search_seconds: float = FTS_CHECK_SECONDS,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Inspection:
+    """Look a whole shard through; its writes may wait for `search_seconds`, while the search index is compared.
+
+    Raises BrokenShardError when it cannot be opened, ShardBusyError when it is locked, and StoppedError soon after
+    `is_stopped`, which is asked on the thread of the caller.
+    """
+    with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
         row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
         is_checked = False
         if not problems:
-            is_checked, found = _search(connection)
+            is_checked, found = _search(connection, search_seconds)
             problems += found
         lacking = engine.pending(connection, migrations)
         return Inspection(tuple(problems), lacking, int(row[0]) if row else 0, is_checked)
@@ -129,13 +147,23 @@ def survey(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> tu
         return measure(reader, folder), version
 
 
+def measure_tables(
+    folder: Path, room_id: RoomId, migrations: Sequence[Migration], *, is_stopped: Callable[[], bool] = lambda: False
+) -> list[Table]:
+    """Return what each table of a shard takes; raises as `inspect` does."""
+    with _opened(folder, room_id, migrations, is_stopped) as (_connection, reader):
+        return tidying.tables(reader)
+
+
 def _log_bytes(path: Path) -> int:
     log = path.with_name(f"{path.name}-wal")
     return log.stat().st_size if log.exists() else 0
 
 
 @contextmanager
-def _opened(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Iterator[tuple[apsw.Connection, Reader]]:
+def _opened(
+    folder: Path, room_id: RoomId, migrations: Sequence[Migration], is_stopped: Callable[[], bool] = lambda: False
+) -> Iterator[tuple[apsw.Connection, Reader]]:
     path = files.path_of(folder, room_id)
     has_log = _log_bytes(path) > 0
     connection, reader, is_behind = files.open_reader(path, room_id, migrations)
@@ -145,7 +173,10 @@ def _opened(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> I
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if is_behind:
             _guard(reader)
+        connection.set_progress_handler(is_stopped, STOP_STEPS)
         yield connection, reader
+    except apsw.InterruptError:
+        raise StoppedError from None
     except apsw.Error as error:
         explained = files.translate(error, room_id)
         raise (BrokenShardError(room_id, str(error)) if explained is error else explained) from error
@@ -177,12 +208,12 @@ def _references(reader: Reader) -> list[str]:
     return [f"{count} rows of {table} point to missing rows of {parent}" for table, parent, count in rows]
 
 
-def _search(connection: apsw.Connection) -> tuple[bool, list[str]]:
+def _search(connection: apsw.Connection, seconds: float) -> tuple[bool, list[str]]:
     """Compare the search index with the messages, and tell whether there was time to; quick_check saw its pages.
 
     FTS5 has this check as an INSERT (sqlite.org/fts5.html, 6.4), which needs the write lock but writes nothing.
     """
-    ends_at = time.monotonic() + FTS_CHECK_SECONDS
+    ends_at = time.monotonic() + seconds
     connection.pragma("query_only", "OFF")
     try:
         connection.execute("BEGIN IMMEDIATE")

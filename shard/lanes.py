@@ -20,6 +20,7 @@ from shard.errors import BrokenShardError, DeadlineError, OutcomeUnknownError, S
 from shard.files import has_moved, translate
 from shard.open_shards import OpenShard
 from shard.rows import Event
+from sqlite import BUSY_TIMEOUT_MS
 
 PROGRESS_STEPS: Final = 4_000
 """Virtual machine steps between two looks at the clock: about 0.2 ms."""
@@ -260,7 +261,22 @@ class WriteLane(Lane):
             unknown.__cause__ = error
             self._stop(BrokenShardError(self.shard.room_id, "the disk failed during a write; it is being reopened"))
             return (), failed + [Outcome(task, None, unknown) for task in batch]
+        if self._writer.must_checkpoint:
+            self._settle_log(self._connection)
         return self._writer.emitted, failed + outcomes
+
+    def _settle_log(self, connection: apsw.Connection) -> None:
+        """Empty the log into the database, as far as nobody reads in it: the writer waits for no reader."""
+        connection.set_busy_timeout(0)
+        try:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            # What could be moved was; the next commit that leaves the log too long tries again.
+            return
+        except apsw.Error as error:
+            self._stop(BrokenShardError(self.shard.room_id, f"its log could not be emptied ({error})"))
+        finally:
+            connection.set_busy_timeout(BUSY_TIMEOUT_MS)
 
     def _do_plainly(self, connection: apsw.Connection, task: Task) -> Outcome:
         changes = connection.total_changes()

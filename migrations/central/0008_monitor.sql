@@ -13,9 +13,10 @@ ALTER TABLE shards ADD COLUMN full_at INTEGER;
 ALTER TABLE shards ADD COLUMN problem TEXT CHECK (length(problem) BETWEEN 1 AND 1000);
 -- Since when nobody is let into the shard, because of its problem.
 ALTER TABLE shards ADD COLUMN quarantined_at INTEGER;
--- When it was last looked through, and when it was last tidied up.
+-- When it was last looked through; when it was last tidied up, and what its last event was then.
 ALTER TABLE shards ADD COLUMN examined_at INTEGER;
 ALTER TABLE shards ADD COLUMN tidied_at INTEGER;
+ALTER TABLE shards ADD COLUMN tidied_seq INTEGER;
 
 DROP INDEX idx_shards_level;
 CREATE INDEX idx_shards_level_size_bytes ON shards (level, size_bytes, room_id);

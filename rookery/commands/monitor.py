@@ -1,8 +1,6 @@
 """`rookery monitor`: how large the rooms are, who is told of it, and the rounds that find it out."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -16,15 +14,21 @@ from directory.alert_texts import sentence
 from directory.alerts import Alert
 from directory.directory import Directory
 from directory.shards import LEVELS, Shard, Summary
+from ids import RoomId
+from monitor.examining import Examined
 from monitor.rounds import Round
+from monitor.tending import Tended
+from monitor.tidying import Tidied, Tidying
 from rookery import composition, logs, monitoring, options
 from rookery.alerting import told
 from rookery.composition import now_ms
 from rookery.errors import CommandError
-from rookery.outputs import AsJson, Output, at, counted, size, speaking, table
+from rookery.outputs import AsJson, Output, at, clean, counted, size, speaking, table
 
 LIST_MAX = 20
 WATCH_SECONDS = 2.0
+
+Room = Annotated[str, typer.Argument(metavar="ROOM", help="A community's name, or any room's id.")]
 
 app = typer.Typer(no_args_is_help=True, help="Measure rooms, see how full they are, be told of it, and tidy them up.")
 
@@ -61,7 +65,7 @@ async def _run(settings: Settings, output: Output) -> None:
 
 @app.command()
 def once(context: typer.Context, as_json: AsJson = False) -> None:
-    """Go round once: measure the rooms that changed, and tell who is to be told.
+    """Go round once: measure the rooms that changed, tell who is to be told, and look a few rooms through.
 
     It works beside a running server. The exit code is 1 when a room is damaged, or another monitor is going round.
 
@@ -70,18 +74,23 @@ def once(context: typer.Context, as_json: AsJson = False) -> None:
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
         logs.configure(settings.server.log_level, settings.server.log_format)
-        done = asyncio.run(_once(settings))
+        done, tended = asyncio.run(_once(settings))
         if done is None:
             raise CommandError("Another monitor is going round at this moment. Try again when it is done.")
-        output.give(_told_round(done), _described(done))
-        if done.tally.problems:
+        examined = [] if tended is None else tended.examined
+        told = [{"room_id": str(seen.room_id)} | monitoring.told_examined(seen) for seen in examined]
+        broken = [seen for seen in examined if seen.problems]
+        lines = [_described(done), *(_sentence(seen) for seen in broken)]
+        output.give(_told_round(done) | {"examined": told}, *lines)
+        if done.tally.problems or broken:
             raise typer.Exit(1)
 
 
-async def _once(settings: Settings) -> Round | None:
+async def _once(settings: Settings) -> tuple[Round | None, Tended | None]:
     async with composition.open_directory(settings) as directory:
         with monitoring.rounds(settings, directory) as rounds:
-            return await rounds.go()
+            done = await rounds.go()
+            return done, None if done is None else await rounds.tend(done.tally)
 
 
 def _told_round(done: Round | None) -> dict[str, Any]:
@@ -232,7 +241,7 @@ def _day(time_ms: int | None) -> str:
 @app.command()
 def limit(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="ROOM", help="A community's name, or any room's id.")],
+    name: Room,
     limit_bytes: Annotated[int, typer.Argument(metavar="BYTES", help="0: the limit of the settings again.", min=0)],
     as_json: AsJson = False,
 ) -> None:
@@ -250,15 +259,100 @@ def limit(
 
 
 async def _set_limit(settings: Settings, name: str, limit_bytes: int | None) -> Shard:
-    async with _room(settings, name) as (directory, shard), directory.database.write() as writer:
-        await shards.set_limit(writer, shard.room_id, limit_bytes, by=None, now_ms=now_ms())
-        return await shards.find(writer, shard.room_id)
-
-
-@asynccontextmanager
-async def _room(settings: Settings, name: str) -> AsyncIterator[tuple[Directory, Shard]]:
-    """Open the directory, and find the shard of a room by its name or id; raises RoomNotFoundError."""
     async with composition.open_directory(settings) as directory:
-        async with directory.database.read() as reader:
-            shard = await shards.find(reader, (await rooms.find_named(reader, name)).id)
-        yield directory, shard
+        room_id = await _find(directory, name)
+        async with directory.database.write() as writer:
+            await shards.set_limit(writer, room_id, limit_bytes, by=None, now_ms=now_ms())
+            return await shards.find(writer, room_id)
+
+
+@app.command()
+def optimize(context: typer.Context, name: Room, as_json: AsJson = False) -> None:
+    """Tidy a room up: planner's figures, search index, free space, log.
+
+    It takes small steps, none of which stops the room's writers for more than some milliseconds, and works beside a
+    running server. Stop it whenever you like; running it again does what is left.
+
+    Example: rookery monitor optimize lean
+    """
+    with speaking(as_json=as_json) as output:
+        settings = options.of(context).existing()
+        room_id, done = asyncio.run(_optimize(settings, name, output))
+        freed = f"{size(done.freed_bytes)} given back"
+        took = f"{counted(done.steps, 'step')}, the longest {done.longest_seconds * 1_000:.1f} ms"
+        output.give({"room_id": str(room_id)} | monitoring.told_tidied(done), f"Room {room_id}: {freed} in {took}.")
+
+
+async def _optimize(settings: Settings, name: str, output: Output) -> tuple[RoomId, Tidied]:
+    async with composition.open_stores(settings) as stores:
+        room_id = await _find(stores.directory, name)
+        with output.progress() as progress:
+            bar = progress.add_task("tidying up", total=None)
+
+            async def show(done: int, total: int) -> None:
+                progress.update(bar, completed=done, total=total)
+
+            done = await Tidying(stores.directory, stores.pool, now_ms).tidy(room_id, show)
+        await composition.size_walk(settings, stores.directory).measure(room_id)
+        return room_id, done
+
+
+@app.command()
+def check(context: typer.Context, name: Room, as_json: AsJson = False) -> None:
+    """Look a room through: pages, references, search index. A damaged one is put into quarantine.
+
+    In quarantine the room answers 503 with the reason, and all others go on. One that is in it and turns out to be
+    sound is let out. It works beside a running server, and may keep the room's writes waiting for one second at most.
+    The exit code is 1 when something is wrong.
+
+    Example: rookery monitor check lean
+    """
+    with speaking(as_json=as_json) as output:
+        seen = asyncio.run(_check(options.of(context).existing(), name))
+        output.give({"room_id": str(seen.room_id)} | monitoring.told_examined(seen), _sentence(seen))
+        if seen.problems:
+            raise typer.Exit(1)
+
+
+async def _check(settings: Settings, name: str) -> Examined:
+    async with composition.open_directory(settings) as directory:
+        return await monitoring.examining(settings, directory).examine(await _find(directory, name))
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    name: Room,
+    force: Annotated[bool, typer.Option("--force", help="Let everybody in, whatever is wrong with it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let everybody into a room again that is in quarantine, once it is sound.
+
+    Restore the room from a backup first (docs/operations.md). A room whose files were replaced by sound ones is let out
+    by the next round anyhow. The exit code is 1 when it is as broken as it was.
+
+    Example: rookery monitor release lean
+    """
+    with speaking(as_json=as_json) as output:
+        room_id, seen = asyncio.run(_release(options.of(context).existing(), name, force=force))
+        if seen is not None and seen.problems:
+            raise CommandError(f"Room {room_id} is still broken: {'; '.join(seen.problems)}. Or use --force.")
+        output.give({"room_id": str(room_id), "released": True}, f"Everybody is let into room {room_id} again.")
+
+
+async def _release(settings: Settings, name: str, *, force: bool) -> tuple[RoomId, Examined | None]:
+    async with composition.open_directory(settings) as directory:
+        room_id = await _find(directory, name)
+        return room_id, await monitoring.examining(settings, directory).release(room_id, force=force, by=None)
+
+
+def _sentence(seen: Examined) -> str:
+    if not seen.problems:
+        return f"Room {seen.room_id} is sound{f'; {seen.left_out}' if seen.left_out else ''}."
+    state = "It is in quarantine now." if seen.is_quarantined else "Too many are in quarantine: it is not closed."
+    return f"✗ room {seen.room_id}: {clean('; '.join(seen.problems))}. {state}"
+
+
+async def _find(directory: Directory, name: str) -> RoomId:
+    async with directory.database.read() as reader:
+        return (await rooms.find_named(reader, name)).id

@@ -11,7 +11,9 @@ from directory import alerts, shards, users
 from directory.alerts import Alert, Sink
 from directory.shards import Shard
 from ids import ChannelId, RoomId, UserId
+from monitor.examining import Examining
 from monitor.sizes import SizeWalk
+from monitor.tidying import Tidying
 from rookery import composition
 from rookery.composition import Stores, open_stores
 from router import founding
@@ -55,6 +57,15 @@ class Fleet:
         """A walk that remembers nothing, as after a restart."""
         made = composition.size_walk(self.settings, self.stores.directory)
         return SizeWalk(made._directory, made._folder, made._migrations, self.settings.shards, self.sinks, self.clock)
+
+    @property
+    def examining(self) -> Examining:
+        pool = self.stores.pool
+        return Examining(self.stores.directory, self.folder, pool._migrations, self.sinks, self.clock)
+
+    @property
+    def tidying(self) -> Tidying:
+        return Tidying(self.stores.directory, self.stores.pool, self.clock)
 
     async def found(self, name: str) -> RoomId:
         room, channels = await founding.found_community(

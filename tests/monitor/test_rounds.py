@@ -10,6 +10,7 @@ from directory.errors import StorageFullError
 from monitor import turns
 from monitor.rounds import MINUTE_MS, Rounds, judge_directory
 from monitor.telling import LogTeller, Telling
+from monitor.tending import Tending
 from tests.monitor.fleets import NOW_MS, Fleet, fleet_in
 
 
@@ -23,7 +24,8 @@ def rounds_of(fleet: Fleet) -> Rounds:
     directory = fleet.stores.directory
     telling = Telling(directory, {"log": LogTeller()}, fleet.clock)
     lock = fleet.folder.parent / "monitor.lock"
-    return Rounds(directory, fleet.settings.directory, fleet.walk, telling, lock, fleet.clock)
+    tending = Tending(directory, fleet.examining, fleet.tidying, lock.with_name("tending.lock"), fleet.clock)
+    return Rounds(directory, fleet.settings.directory, fleet.walk, telling, tending, lock, fleet.clock)
 
 
 async def test_a_round_measures_tells_and_counts(fleet: Fleet) -> None:

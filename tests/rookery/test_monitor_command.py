@@ -51,6 +51,37 @@ async def test_status_shows_the_largest_and_what_is_open(tmp_path: Path) -> None
     assert "lean" in invoke("--data", tmp_path, "monitor", "status").out
 
 
+async def test_a_damaged_room_is_put_into_quarantine_and_let_out(tmp_path: Path) -> None:
+    """`check` closes a damaged room and says so, `release` refuses while it is broken, and `--force` insists."""
+    lean, other = await fill(tmp_path, "lean", "other")
+    path = composition.shards_folder(settings(tmp_path)) / f"{lean.id}.db"
+    assert invoke("--data", tmp_path, "monitor", "check", "lean", "--json").json["ok"] is True
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 2_048 * 2_048
+    content[middle : middle + 8_192] = b"\x55" * 8_192
+    path.write_bytes(content)
+    ended = invoke("--data", tmp_path, "monitor", "check", "lean", "--json")
+    assert (ended.code, ended.json["ok"], ended.json["is_quarantined"]) == (1, False, True)
+    assert "quarantine" in invoke("--data", tmp_path, "monitor", "status").out
+    assert invoke("--data", tmp_path, "monitor", "release", "lean").code == 1
+    assert invoke("--data", tmp_path, "monitor", "release", "lean", "--force").code == 0
+    assert "quarantine" not in invoke("--data", tmp_path, "monitor", "status").out
+    assert invoke("--data", tmp_path, "monitor", "check", "other").out == f"Room {other.id} is sound.\n"
+    acts = invoke("--data", tmp_path, "audit", "list", "--action", "shard.released", "--json").json
+    assert [act["facts"]["is_forced"] for act in acts] == [True]
+
+
+async def test_a_room_is_tidied_up(tmp_path: Path) -> None:
+    """`optimize` works on a room by its name, beside a server, and tells how long its longest step took."""
+    lean, _ = await fill(tmp_path, "lean", "other")
+    with serving(tmp_path, cwd=tmp_path):
+        done = invoke("--data", tmp_path, "monitor", "optimize", "lean", "--json").json
+    assert done["room_id"] == str(lean.id)
+    assert done["longest_step_ms"] > 0
+    assert "given back" in invoke("--data", tmp_path, "monitor", "optimize", lean.id).out
+    assert invoke("--data", tmp_path, "monitor", "optimize", "nowhere").code == 1
+
+
 async def test_run_goes_round_beside_a_server_until_it_is_stopped(tmp_path: Path) -> None:
     """`run` measures at once, beside a server, prints a line of JSON, and ends with Ctrl+C."""
     with serving(tmp_path, cwd=tmp_path):
