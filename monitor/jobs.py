@@ -4,7 +4,7 @@ cancelled between any two of their steps. How a job stands is in the directory; 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
 from directory import runs
@@ -26,10 +26,6 @@ Work = Callable[[RoomId, Progress], Awaitable[dict[str, Any]]]
 """Does a job upon a room and returns what came of it; raises ShardError and DirectoryError, and can be cancelled."""
 
 
-class UnknownKindError(ValueError):
-    """There are no such jobs."""
-
-
 class Jobs:
     """Begins and cancels jobs of the kinds that there are; `close` cancels what still runs."""
 
@@ -39,6 +35,11 @@ class Jobs:
         self._clock = clock
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
+    @property
+    def kinds(self) -> Collection[str]:
+        """The kinds of jobs that there are."""
+        return self._works.keys()
+
     async def mend(self) -> None:
         """End the jobs of the server before this one."""
         async with self._directory.database.write() as writer:
@@ -46,9 +47,8 @@ class Jobs:
                 log.warning("jobs were cut short by the end of the server", extra={"count": count})
 
     async def start(self, kind: str, room_id: RoomId, *, by: UserId | None, origin: Origin = NOWHERE) -> Run:
-        """Begin a job; raises UnknownKindError, RunningAlreadyError and TooManyRunsError."""
-        if kind not in self._works:
-            raise UnknownKindError(kind)
+        """Begin a job of one of the kinds; raises RunningAlreadyError and TooManyRunsError."""
+        assert kind in self._works, "only kinds that there are can be begun"
         async with self._directory.database.write() as writer:
             run = await runs.start(writer, kind, room_id, by=by, origin=origin, now_ms=self._clock())
         self._tasks[run.id] = asyncio.create_task(self._do(run, room_id))
@@ -63,6 +63,10 @@ class Jobs:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+            # One that was cancelled before its first step never knew of it.
+            if self._tasks.pop(run_id, None) is not None:
+                async with self._directory.database.write() as writer:
+                    await runs.finish(writer, run_id, "cancelled", now_ms=self._clock())
         async with self._directory.database.read() as reader:
             return await runs.find(reader, run_id)
 
@@ -92,7 +96,7 @@ class Jobs:
             log.exception("a job failed", extra={"kind": run.kind, "room_id": room_id})
             await self._end(run, "failed", error=f"unexpected: {type(error).__name__}")
         finally:
-            del self._tasks[run.id]
+            self._tasks.pop(run.id, None)
 
     async def _end(self, run: Run, state: Any, **more: Any) -> None:
         async with self._directory.database.write() as writer:

@@ -14,7 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from config.settings import Settings, TokenBucket
 from directory.directory import Directory
 from ids import RoomId
+from monitor.examining import Examining
 from monitor.file_sweeps import FileSweep
+from monitor.jobs import Jobs
+from monitor.tidying import Tidying
 from objects.store import Store
 from rookery import VERSION, logs, monitoring
 from rookery.composition import DAY_MS, Stores, now_ms, open_files, open_stores
@@ -70,7 +73,10 @@ class Application:
             limits = _limits(self._settings)
             state["gateway"] = gateway = _gateway(self._settings, stores, metrics, limits)
             relay.listeners += [deliveries.publish, sweep.publish, gateway.publish]
-            parts = _Parts(stores, metrics, limits, deliveries, store, sweep.hint, gateway)
+            examining = monitoring.examining(self._settings, stores.directory)
+            jobs = monitoring.jobs(stores.directory, examining, Tidying(stores.directory, stores.pool, now_ms))
+            await jobs.mend()
+            parts = _Parts(stores, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining)
             self._served = logs.watched(_build(self._settings, parts))
             terms = ShardTerms(stores)
             await terms.refresh()
@@ -83,6 +89,7 @@ class Application:
                         self._ready()
                         yield
                 finally:
+                    await jobs.close()
                     outbound.close()
                     await gateway.hub.save()
                     await stores.directory.sessions.flush(now_ms=now_ms())
@@ -185,6 +192,8 @@ class _Parts:
     store: Store
     freed: Callable[[RoomId], None]
     gateway: Gateway
+    jobs: Jobs
+    quarantine: Examining
 
 
 def _build(settings: Settings, parts: _Parts) -> ASGIApp:
@@ -221,6 +230,8 @@ def _build(settings: Settings, parts: _Parts) -> ASGIApp:
         store=parts.store,
         freed=parts.freed,
         gateway=parts.gateway,
+        jobs=parts.jobs,
+        quarantine=parts.quarantine,
     )
 
 

@@ -29,6 +29,7 @@ from router.endpoints.files import Files
 from router.endpoints.fleet import Fleet
 from router.endpoints.hooks import PING_RATE, Hooks
 from router.endpoints.invites import Invites
+from router.endpoints.jobs import Operations
 from router.endpoints.live import Live
 from router.endpoints.moderate import Moderate
 from router.endpoints.operate import Check, Operate, SiteView
@@ -46,6 +47,7 @@ from router.endpoints.voice import Voice
 from router.entering import Entrance
 from router.founding import DirectChats
 from router.gateway.gateway import Gateway
+from router.jobs import Jobs, Quarantine
 from router.limits import Buckets, Rate
 from router.metrics import Metrics
 from router.table import Route
@@ -106,6 +108,8 @@ def build(
     freed: Callable[[RoomId], None],
     deliveries: Deliveries,
     gateway: Gateway,
+    jobs: Jobs,
+    quarantine: Quarantine,
     lifespan: Lifespan | None = None,
 ) -> ASGIApp:
     """Return the application over open stores; `freed` is told of rooms whose files are to be removed."""
@@ -119,6 +123,8 @@ def build(
         store=store,
         freed=freed,
         gateway=gateway,
+        jobs=jobs,
+        quarantine=quarantine,
     )
     edge = Edge(Authenticator(directory.sessions, (options.own_origin, *options.cross_origins)), limits, metrics, clock)
 
@@ -152,6 +158,8 @@ def routes(
     store: Store,
     freed: Callable[[RoomId], None],
     gateway: Gateway,
+    jobs: Jobs,
+    quarantine: Quarantine,
 ) -> tuple[Route, ...]:
     """Return the route table, the busiest routes first: they are looked at in order."""
     door, people = RoomDoor(directory.rooms, directory.chats, pool), People(directory.profiles)
@@ -172,6 +180,7 @@ def routes(
         + Invites(directory, pool, door, people, entrance).routes()
         + Platform(directory, door, people, options.page_size_max).routes()
         + Fleet(directory, people, options.size_limit_bytes, options.page_size_max).routes()
+        + Operations(directory, people, jobs, quarantine, options.page_size_max).routes()
         + Accounts(directory, options.registration_is_open).routes()
         + _chats(directory, pool, door, people, entrance, options).routes()
         + Voice(door, pool, people).routes()

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from typing_extensions import TypedDict
 
 from directory.alert_texts import sentence
 from directory.alerts import Alert
+from directory.runs import Run
 from directory.shards import LEVELS, Shard, Summary
 from router.views.people import UserView
 from router.views.values import moment, moment_or_none, text_or_none
@@ -91,6 +93,52 @@ class AlertPageView(TypedDict):
     alerts: list[AlertView]
     users: list[UserView]
     next_cursor: str | None
+
+
+class JobView(TypedDict):
+    """A job upon a room: `running`, `done` with its `result`, `failed` with its `error`, or `cancelled`.
+
+    `done_count` of `total_count` is how far it is, in units of its own; both are 0 where that cannot be told.
+    """
+
+    id: str
+    kind: str
+    state: str
+    room_id: str | None
+    started_by: str | None
+    done_count: int
+    total_count: int
+    result: dict[str, Any] | None
+    error: str | None
+    started_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class JobPageView(TypedDict):
+    """Jobs, newest first, with who began them; `next_cursor` is null on the last page."""
+
+    jobs: list[JobView]
+    users: list[UserView]
+    next_cursor: str | None
+
+
+def job(row: Run) -> JobView:
+    """Render a job."""
+    return {
+        "id": str(row.id),
+        "kind": row.kind,
+        "state": row.state,
+        "room_id": text_or_none(row.room_id),
+        "started_by": text_or_none(row.started_by),
+        "done_count": row.done_count,
+        "total_count": row.total_count,
+        "result": row.result,
+        "error": row.error,
+        "started_at": moment(row.started_at),
+        "updated_at": moment(row.updated_at),
+        "finished_at": moment_or_none(row.finished_at),
+    }
 
 
 def shard(row: Shard, size_limit_bytes: int) -> ShardView:

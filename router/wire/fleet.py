@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from router.wire.fields import PageQuery, Wire
+from router.wire.fields import Id, PageQuery, Wire
 
 LIMIT_BYTES_MAX = 281_474_976_710_656
 """No SQLite database is larger."""
@@ -26,6 +26,19 @@ class SetLimit(Wire):
     """A shard's own limit in bytes; null for that of the settings."""
 
     size_limit_bytes: Annotated[int, Field(ge=1_048_576, le=LIMIT_BYTES_MAX)] | None
+
+
+class ReleaseQuery(Wire):
+    """Whether everybody is let in whatever is wrong."""
+
+    force: bool = False
+
+
+class StartJob(Wire):
+    """A job of one kind, upon one room."""
+
+    kind: Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
+    room_id: Id
 
 
 class AlertsQuery(PageQuery):

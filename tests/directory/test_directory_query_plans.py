@@ -21,6 +21,7 @@ from directory import (
     members,
     room_pages,
     rooms,
+    runs,
     sessions,
     shards,
     sizes,
@@ -33,6 +34,7 @@ from directory.audit import Filter
 from directory.capabilities import Capability
 from directory.connections import Parameters, Row
 from directory.database import Database, Writer
+from directory.runs import Run
 from directory.sizes import Measurement
 from ids import UserId
 
@@ -45,6 +47,8 @@ ALLOWED = {
     "SCAN shards USING INDEX idx_shards_quarantined_at",
     "SCAN s USING INDEX idx_shards_examined_at",
     "SCAN alerts USING INDEX idx_alerts_open",
+    "SCAN runs USING INDEX idx_runs_running",
+    "SCAN runs USING COVERING INDEX idx_runs_running",
     "SCAN CONSTANT ROW",
 }
 
@@ -96,6 +100,12 @@ async def thinned(writer: Writer, world: Any) -> int:
     """Thin a history out that is old enough for it."""
     await sizes.record(writer, [Measurement(world.lean.id, 2, 3, 4, 1, 6, 7, 8)])
     return await sizes.thin(writer, now_ms=NOW_MS)
+
+
+async def running(writer: Writer, world: Any) -> Run:
+    """Find a job that is there."""
+    run = await runs.start(writer, "check", world.lean.id, by=None, now_ms=NOW_MS)
+    return await runs.find(writer, run.id)
 
 
 async def acknowledged(writer: Writer, world: Any) -> Alert:
@@ -207,6 +217,13 @@ CALLS: dict[str, Call] = {
     "sizes.record": lambda w, x: sizes.record(w, [Measurement(x.lean.id, 2, 3, 4, 1, 6, 7, 8)]),
     "sizes.history": lambda w, x: sizes.history(w, x.lean.id, since_ms=1),
     "sizes.thin": thinned,
+    "runs.start": lambda w, x: runs.start(w, "check", x.lean.id, by=x.alice.id, now_ms=1),
+    "runs.find": running,
+    "runs.list_page": lambda w, x: runs.list_page(w, limit=5),
+    "runs.note_progress": lambda w, x: runs.note_progress(w, 1, 1, 2, now_ms=1),
+    "runs.finish": lambda w, x: runs.finish(w, 1, "done", result={}, now_ms=1),
+    "runs.abandon": lambda w, x: runs.abandon(w, now_ms=1),
+    "shards.note_release": lambda w, x: shards.note_release(w, x.lean.id, by=None, is_forced=True, now_ms=1),
     "alerts.raise_all": lambda w, x: alerts.raise_all(w, [change(x)], ["log"], now_ms=1),
     "alerts.latest": lambda w, x: alerts.latest(w, x.lean.id, "size"),
     "alerts.list_page": lambda w, x: alerts.list_page(w, is_open=False, limit=5),

@@ -13,9 +13,14 @@ ROWS: Rows = {
     ("PUT", SHARD + "/limit"): Row(NOT_THEIRS, {"size_limit_bytes": None}),
     ("GET", "/v1/operate/alerts"): Row(NOT_THEIRS),
     ("PUT", "/v1/operate/alerts/{alert_id}/acknowledged"): Row(NOT_THEIRS),
+    ("POST", "/v1/operate/jobs"): Row(NOT_THEIRS, {"kind": "optimize", "room_id": "{room_id}"}),
+    ("GET", "/v1/operate/jobs"): Row(NOT_THEIRS),
+    ("GET", "/v1/operate/jobs/{job_id}"): Row(NOT_THEIRS),
+    ("DELETE", "/v1/operate/jobs/{job_id}"): Row(NOT_THEIRS),
+    ("DELETE", SHARD + "/quarantine"): Row(NOT_THEIRS),
 }
 
 
 def furnish(world: World) -> None:
-    """Name an alert, which none of them may know of."""
-    world.ids.update(alert_id="1")
+    """Name an alert and a job, which none of them may know of."""
+    world.ids.update(alert_id="1", job_id="1")
