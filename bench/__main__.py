@@ -22,6 +22,7 @@ from bench import (
     monitoring,
     permissions,
     search,
+    tidying,
     traffic,
     unread,
 )
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "gateway-idle": gateway_idle.measure,
     "gateway-resume": gateway_resume.measure,
     "monitor": monitoring.measure,
+    "tidy": tidying.measure,
 }
 SCALED = {"gateway-idle": gateway_idle.measure, "gateway-resume": gateway_resume.measure}
 """Those that can be made smaller."""

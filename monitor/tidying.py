@@ -19,7 +19,7 @@ from shard.pool import ShardPool
 from shard.tidying import Step
 from sqlite import PAGE_BYTES
 
-STEP_SECONDS: Final = 0.015
+STEP_SECONDS: Final = 0.008
 """What a step aims at: a fast disk makes many messages of it."""
 STEP_SECONDS_MAX: Final = 0.05
 """No step may stop a room's writers for longer; one that did is followed by one of a quarter."""

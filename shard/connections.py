@@ -5,13 +5,16 @@ connection; the lanes see to it that one thread at a time uses them.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import apsw
 
 import ids
 from shard import words
 from shard.rows import Event
+
+Checkpoint = Literal["moved", "cut"]
+"""What the lane does with the log after a commit: move what nobody reads any more into the database, or cut it too."""
 
 
 class Reader:
@@ -45,13 +48,13 @@ class Writer(Reader):
     everything in this shard. What costs much for each change is put off with `later` to the end of the transaction.
     """
 
-    __slots__ = ("_later", "emitted", "ids", "must_checkpoint")
+    __slots__ = ("_later", "checkpoint", "emitted", "ids")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId, sequence: ids.Sequence) -> None:
         super().__init__(connection, room_id)
         self.ids = sequence
         self.emitted: list[Event] = []
-        self.must_checkpoint = False
+        self.checkpoint: Checkpoint | None = None
         self._later: list[tuple[Callable[[Writer, list[Any]], None], Any]] = []
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
@@ -85,7 +88,7 @@ class Writer(Reader):
         """Forget what an earlier transaction left undone."""
         self.emitted = []
         self._later = []
-        self.must_checkpoint = False
+        self.checkpoint = None
 
     def changed(self) -> int:
         """Return how many rows the last statement changed."""

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import apsw
 
-from shard.connections import Reader, Writer
+from shard.connections import Checkpoint, Reader, Writer
 from shard.errors import BrokenShardError, DeadlineError, OutcomeUnknownError, ShardBusyError, UnavailableError
 from shard.files import has_moved, translate
 from shard.open_shards import OpenShard
@@ -261,15 +261,16 @@ class WriteLane(Lane):
             unknown.__cause__ = error
             self._stop(BrokenShardError(self.shard.room_id, "the disk failed during a write; it is being reopened"))
             return (), failed + [Outcome(task, None, unknown) for task in batch]
-        if self._writer.must_checkpoint:
-            self._settle_log(self._connection)
+        if self._writer.checkpoint is not None:
+            self._settle_log(self._connection, self._writer.checkpoint)
         return self._writer.emitted, failed + outcomes
 
-    def _settle_log(self, connection: apsw.Connection) -> None:
+    def _settle_log(self, connection: apsw.Connection, how: Checkpoint) -> None:
         """Empty the log into the database, as far as nobody reads in it: the writer waits for no reader."""
+        mode = apsw.SQLITE_CHECKPOINT_TRUNCATE if how == "cut" else apsw.SQLITE_CHECKPOINT_PASSIVE
         connection.set_busy_timeout(0)
         try:
-            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
             # What could be moved was; the next commit that leaves the log too long tries again.
             return

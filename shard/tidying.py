@@ -53,8 +53,13 @@ def free_pages(reader: Reader) -> int:
 
 
 def give_back(writer: Writer, pages: int) -> Step:
-    """Give free pages back to the file system, at most so many; `left` is how many are free still."""
+    """Give free pages back to the file system, at most so many; `left` is how many are free still.
+
+    What moved is moved on into the database at once: left to the log until that is long, some message would wait for
+    all of it.
+    """
     began = time.perf_counter()
+    writer.checkpoint = "moved"
     # Each page is a row of no columns, so the statement is only done when all were asked for.
     writer.all(f"PRAGMA incremental_vacuum({int(pages)})")
     return Step(free_pages(writer), time.perf_counter() - began)
@@ -64,6 +69,7 @@ def merge_index(writer: Writer, pages: int, *, begin: bool) -> Step:
     """Merge segments of the search index into one, writing about so many pages (sqlite.org/fts5.html, 6.8); `left` is 0
     when there is nothing more to merge. With `begin` all segments are told to become one; without, that goes on."""
     began = time.perf_counter()
+    writer.checkpoint = "moved"
     before = writer.changed_in_all()
     writer.run("INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?)", (-pages if begin else pages,))
     # What wrote nothing but its own row has nothing to merge.
@@ -72,7 +78,7 @@ def merge_index(writer: Writer, pages: int, *, begin: bool) -> Step:
 
 def settle_log(writer: Writer) -> None:
     """Have the log moved into the database and cut to nothing after this commit, unless somebody still reads in it."""
-    writer.must_checkpoint = True
+    writer.checkpoint = "cut"
 
 
 class Table(NamedTuple):

@@ -207,7 +207,7 @@ async def test_talking_goes_on_while_a_room_is_tidied(fleet: Fleet) -> None:
 def test_steps_follow_how_long_they_take() -> None:
     """Fast steps double, slow ones halve, and one above the bound is followed by a quarter, down to a page."""
     assert tidying._next(16, 0.001) == 32
-    assert tidying._next(16, 0.010) == 16
+    assert tidying._next(16, 0.006) == 16
     assert tidying._next(16, 0.020) == 8
     assert tidying._next(16, 0.060) == 4
     assert tidying._next(1, 9.0) == 1
