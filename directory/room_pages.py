@@ -73,6 +73,7 @@ class ListedRoom:
     freelist_bytes: int
     level: str
     checked_at: int | None
+    quarantined_at: int | None
 
 
 def _public_from_row(row: Row) -> PublicRoom:
@@ -130,7 +131,8 @@ async def all_rooms(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX) ->
     rows = await reader.fetch_all(
         "SELECT r.id, r.kind, r.name, r.display_name, r.owner_id, r.state, r.member_count, r.message_count, "
         "r.created_at, s.database_id, s.schema_version, s.size_bytes, s.wal_bytes, s.freelist_bytes, s.level, "
-        "s.checked_at FROM rooms r JOIN shards s ON s.room_id = r.id AND s.ordinal = 0 WHERE r.id > ? "
+        "s.checked_at, s.quarantined_at FROM rooms r JOIN shards s ON s.room_id = r.id AND s.ordinal = 0 "
+        "WHERE r.id > ? "
         "ORDER BY r.id LIMIT ?",
         (after, min(limit, PAGE_MAX)),
     )

@@ -92,6 +92,9 @@ def check_stock(stock: Stock, folder: Path, *, now_ms: int) -> Iterator[Finding]
     for room in stock.expected():
         if room.id not in stock.files and not (folder / f"{room.id}.db").exists():
             yield _of_room("shards", room, "its file is missing", RESTORE)
+        elif room.quarantined_at is not None:
+            remedy = f"{RESTORE} Then let everybody in: rookery monitor release {room.id}"
+            yield _of_room("shards", room, "it is in quarantine, since it was found damaged", remedy)
     for room in stock.rooms.values():
         if room.state == "creating" and room.created_at < now_ms - HALF_MADE_MS:
             yield _of_room("rooms", room, "it is half-made, left by a crash", "Start the server: it mends this.")

@@ -63,6 +63,8 @@ async def test_a_damaged_room_is_put_into_quarantine_and_let_out(tmp_path: Path)
     ended = invoke("--data", tmp_path, "monitor", "check", "lean", "--json")
     assert (ended.code, ended.json["ok"], ended.json["is_quarantined"]) == (1, False, True)
     assert "quarantine" in invoke("--data", tmp_path, "monitor", "status").out
+    findings = invoke("--data", tmp_path, "doctor", "--sample", 0, "--json").json["findings"]
+    assert [each["room_id"] for each in findings if "quarantine" in each["problem"]] == [str(lean.id)]
     assert invoke("--data", tmp_path, "monitor", "release", "lean").code == 1
     assert invoke("--data", tmp_path, "monitor", "release", "lean", "--force").code == 0
     assert "quarantine" not in invoke("--data", tmp_path, "monitor", "status").out
@@ -80,6 +82,20 @@ async def test_a_room_is_tidied_up(tmp_path: Path) -> None:
     assert done["longest_step_ms"] > 0
     assert "given back" in invoke("--data", tmp_path, "monitor", "optimize", lean.id).out
     assert invoke("--data", tmp_path, "monitor", "optimize", "nowhere").code == 1
+
+
+async def test_monitors_at_once_take_turns(tmp_path: Path) -> None:
+    """Of several monitors that begin together each goes round or says that another one does; nothing is told twice."""
+    made = await fill(tmp_path, "one", "two", "three")
+    for room in made:
+        (composition.shards_folder(settings(tmp_path)) / f"{room.id}.db").unlink()
+    processes = [start("--data", tmp_path, "monitor", "once", "--json", cwd=tmp_path) for _ in range(4)]
+    answers = [orjson.loads(process.communicate(timeout=60)[0]) for process in processes]
+    went = [answer for answer in answers if "rooms" in answer]
+    assert went
+    assert all("Another monitor" in answer["error"] for answer in answers if "rooms" not in answer)
+    assert sum(answer["alerts_raised"] for answer in went) == sum(answer["alerts_told"] for answer in went) == 3
+    assert len(invoke("--data", tmp_path, "monitor", "status", "--json").json["alerts"]) == 3
 
 
 async def test_run_goes_round_beside_a_server_until_it_is_stopped(tmp_path: Path) -> None:
