@@ -149,10 +149,23 @@ async def summarize(reader: Reader) -> Summary:
     return Summary({row[0]: row[1] for row in rows}, *(sum(row[column] for row in rows) for column in (2, 3, 4)))
 
 
-async def limits(reader: Reader) -> dict[ids.RoomId, int]:
-    """Return the limits of the shards that have one of their own, in bytes."""
-    rows = await reader.fetch_all("SELECT room_id, size_limit_bytes FROM shards WHERE size_limit_bytes IS NOT NULL")
-    return {row[0]: row[1] for row in rows}
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How large one shard may grow that is not like all others: its own limit, None for that of the settings; and when
+    it is full, how large it is already."""
+
+    size_limit_bytes: int | None
+    full_bytes: int | None
+
+
+async def bounds(reader: Reader) -> dict[ids.RoomId, Bound]:
+    """Return the shards that have a limit of their own, and those that are full."""
+    rows = await reader.fetch_all(
+        "SELECT room_id, size_limit_bytes, iif(level = 'full', size_bytes, NULL) FROM shards "
+        "WHERE size_limit_bytes IS NOT NULL UNION ALL "
+        "SELECT room_id, NULL, size_bytes FROM shards WHERE level = 'full' AND size_limit_bytes IS NULL"
+    )
+    return {row[0]: Bound(row[1], row[2]) for row in rows}
 
 
 async def set_limit(

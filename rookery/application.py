@@ -78,7 +78,7 @@ class Application:
             await jobs.mend()
             parts = _Parts(stores, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining)
             self._served = logs.watched(_build(self._settings, parts))
-            terms = ShardTerms(stores)
+            terms = ShardTerms(stores, self._settings.shards.size_limit_bytes)
             await terms.refresh()
             with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
                 monitoring.show(metrics, rounds)

@@ -206,7 +206,7 @@ CALLS: dict[str, Call] = {
     "shards.largest": lambda w, x: shards.largest(w, after=(5, 5)),
     "shards.largest at a level": lambda w, x: shards.largest(w, "warn", after=(5, 5)),
     "shards.least_examined": lambda w, x: shards.least_examined(w, limit=5),
-    "shards.limits": lambda w, x: shards.limits(w),
+    "shards.bounds": lambda w, x: shards.bounds(w),
     "shards.set_limit": lambda w, x: shards.set_limit(w, x.lean.id, 10**9, by=None, now_ms=1),
     "shards.quarantine": lambda w, x: shards.quarantine(w, x.lean.id, "rust", seen_as=None, now_ms=1),
     "shards.quarantined": lambda w, x: shards.quarantined(w),

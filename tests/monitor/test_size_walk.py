@@ -12,7 +12,9 @@ from directory.errors import StorageFullError
 from directory.sizes import DAY_MS, HOUR_MS, Measurement
 from ids import RoomId
 from monitor import sizes as walks
+from rookery.shard_terms import ShardTerms
 from shard import inspections
+from shard.acts import amending
 from shard.errors import ShardFullError
 from tests.monitor.fleets import LIMIT_BYTES, NOW_MS, Fleet, fleet_in
 
@@ -98,6 +100,26 @@ async def test_a_full_room_is_closed_and_opens_again(fleet: Fleet) -> None:
         assert (address.state, address.readonly_reason) == ("active", None)
     found = [(alert.room_id, alert.previous, alert.level) for alert in await fleet.alerts()]
     assert found == [(room_id, "ok", "full"), (room_id, "full", "ok")]
+
+
+async def test_a_room_at_its_very_limit_can_be_emptied_once_it_is_closed(fleet: Fleet) -> None:
+    """Where SQLite itself stopped a room, deleting is refused until a round has closed the room, and then goes on."""
+    room_id = await fleet.found("den")
+    with pytest.raises(ShardFullError):
+        await fleet.say(room_id, count=2_000, length=7_000)
+    said = await fleet.stores.pool.read(room_id, lambda reader: reader.all("SELECT id FROM messages"))
+
+    async def delete() -> None:
+        for (message_id,) in said[:50]:
+            asked = (fleet.owner_id, fleet.channels[room_id], message_id)
+            await fleet.stores.pool.write(room_id, amending.delete_message, *asked, now_ms=NOW_MS)
+
+    with pytest.raises(ShardFullError):
+        await delete()
+    terms = ShardTerms(fleet.stores, LIMIT_BYTES)
+    await fleet.walk.run()
+    await terms.refresh()
+    await delete()
 
 
 async def test_what_an_operator_closed_stays_closed(fleet: Fleet) -> None:

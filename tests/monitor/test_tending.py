@@ -18,7 +18,7 @@ from rookery.shard_terms import ShardTerms
 from shard import inspections
 from shard.connections import Writer
 from shard.errors import BrokenShardError, ShardBusyError
-from tests.monitor.fleets import NOW_MS, Fleet, fleet_in
+from tests.monitor.fleets import LIMIT_BYTES, NOW_MS, Fleet, fleet_in
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ async def test_a_damaged_shard_is_closed_alone(fleet: Fleet) -> None:
     await fleet.say(broken, count=50, length=1_000)
     await fleet.close_shards()
     fleet.damage(broken)
-    terms = ShardTerms(fleet.stores)
+    terms = ShardTerms(fleet.stores, LIMIT_BYTES)
     for _ in range(2):
         await tending_of(fleet).go(Tally())
         await terms.refresh()
@@ -97,7 +97,7 @@ async def test_a_shard_that_was_replaced_is_let_out(fleet: Fleet) -> None:
     shutil.copy(fleet.folder.parent / "backup", path)
     tally = await fleet.walk.run()
     assert tally.changed == [room_id]
-    terms = ShardTerms(fleet.stores)
+    terms = ShardTerms(fleet.stores, LIMIT_BYTES)
     await terms.refresh()
     await tending_of(fleet).go(tally)
     await terms.refresh()
