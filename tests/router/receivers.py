@@ -74,6 +74,10 @@ def receiving() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
+            if len(body) < int(self.headers["content-length"]):
+                # Whoever sent it was killed meanwhile.
+                self.close_connection = True
+                return
             status = receiver.answer(self.path, len(receiver.came))
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.came.append(Delivery(self.path, headers, body, status))
