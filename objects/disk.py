@@ -10,7 +10,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -29,6 +29,8 @@ from objects.threads import Threads
 _INCOMING: Final = ".incoming"
 _LINE_BYTES_MAX: Final = 512
 _LINE: Final = re.compile(rb"rookery-object 1 (\d{1,12}) ([0-9a-f]{64}) ([!-~]+(?: [!-~]+)*)\n")
+_NAMES_AT_ONCE: Final = 50_000
+"""Names of one folder that a walk over everything holds in memory; for as many again it reads the folder once more."""
 _PLACE_ATTEMPTS: Final = 10
 """How often folders are made again that a deletion elsewhere removed as empty."""
 
@@ -100,7 +102,20 @@ class DiskStore(Store):
 
     def _page(self, prefix: str, after: str, limit: int) -> Sequence[str]:
         with contents.disk_faults():
-            return list(itertools.islice(folders.walk(self._folder, prefix, after), limit))
+            return list(itertools.islice(folders.walk(self._folder, prefix, after, at_once=limit), limit))
+
+    async def pages(self, prefix: str, *, after: str = "", limit: int = LIST_MAX) -> AsyncIterator[Sequence[str]]:
+        keys.check_prefix(prefix)
+        keys.check_prefix(after)
+        # One walk for all pages: beginning anew for each would read every name of a folder for every thousand.
+        walk = folders.walk(self._folder, prefix, after, at_once=_NAMES_AT_ONCE)
+        with self._threads.operation():
+            while page := await self._threads.run(self._take, walk, limit):
+                yield page
+
+    def _take(self, walk: Iterator[str], limit: int) -> Sequence[str]:
+        with contents.disk_faults():
+            return list(itertools.islice(walk, limit))
 
     async def delete(self, key: str) -> None:
         keys.check(key)
@@ -120,6 +135,9 @@ class DiskStore(Store):
                 (self._folder / folder).rmdir()
             except OSError:
                 return  # It is not empty, so those above are not either.
+
+    async def forget_unfinished(self, *, after_days: int) -> bool:
+        return True  # `open_store` does, without waiting for days.
 
     def sign_put(self, key: str, content: Content, *, now_ms: int, expires_at: int) -> SignedUpload | None:
         return None

@@ -10,10 +10,6 @@ import heapq
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
-
-_NAMES_AT_ONCE: Final = 1_000
-"""How many names of one folder are held in memory, in order, however many it has."""
 
 
 def path_of(root: Path, key: str) -> Path:
@@ -29,24 +25,27 @@ def _shelf(word: str) -> str:
     return hashlib.sha256(word.encode()).hexdigest()[:2]
 
 
-def walk(root: Path, prefix: str, after: str) -> Iterator[str]:
-    """Yield the keys that begin with `prefix` and come after `after`, in the order of their characters."""
-    yield from _walk(root, "", prefix, after)
+def walk(root: Path, prefix: str, after: str, *, at_once: int) -> Iterator[str]:
+    """Yield the keys that begin with `prefix` and come after `after`, in the order of their characters.
+
+    `at_once` is how many names of one folder are held in memory, however many it has.
+    """
+    yield from _walk(root, "", prefix, after, at_once)
 
 
-def _walk(folder: Path, start: str, prefix: str, after: str) -> Iterator[str]:
+def _walk(folder: Path, start: str, prefix: str, after: str, at_once: int) -> Iterator[str]:
     """Yield the keys below a folder, all of which begin with `start`."""
     last = ""
     while True:
         names = (name for name in _names(folder) if name > last and _may_hold(start + name, prefix, after))
-        batch = heapq.nsmallest(_NAMES_AT_ONCE, names)
+        batch = heapq.nsmallest(at_once, names)
         for name in batch:
             if name.endswith("/"):
                 word = name.removesuffix("/")
-                yield from _walk(folder / _shelf(word) / f"{word}+", start + name, prefix, after)
+                yield from _walk(folder / _shelf(word) / f"{word}+", start + name, prefix, after, at_once)
             else:
                 yield start + name
-        if len(batch) < _NAMES_AT_ONCE:
+        if len(batch) < at_once:
             return
         last = batch[-1]
 

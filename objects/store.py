@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from objects.errors import BadContentError, ObjectTooLargeError
 
-SIZE_BYTES_MAX: Final = 5 * 1024**3
-"""S3 takes no more in one PUT, and only a single PUT can be conditional everywhere."""
+SIZE_BYTES_MAX: Final = 64 * 1024**3
+"""Several times the largest room: what one request needs hours for is no object of ours."""
 
 LIST_MAX: Final = 1_000
 """S3 gives no more in one page."""
@@ -124,8 +124,26 @@ class Store(Protocol):
         """Return the first keys with a prefix that come after `after`, in order; fewer than `limit` are the last."""
         ...
 
+    async def pages(self, prefix: str, *, after: str = "", limit: int = LIST_MAX) -> AsyncIterator[Sequence[str]]:
+        """Yield all keys with a prefix that come after `after`, in order, `limit` at a time.
+
+        What is put or deleted meanwhile may be among them or not; everything else is, once. Memory is bounded.
+        """
+        while page := await self.list(prefix, after=after, limit=limit):
+            yield page
+            if len(page) < limit:
+                return
+            after = page[-1]
+
     async def delete(self, key: str) -> None:
         """Remove an object; it is no error that there is none."""
+        ...
+
+    async def forget_unfinished(self, *, after_days: int) -> bool:
+        """Have the store itself remove what killed processes left of large uploads, after so many days.
+
+        False where it will not, by its answer: such rests cost space, and nothing else.
+        """
         ...
 
     def sign_put(self, key: str, content: Content, *, now_ms: int, expires_at: int) -> SignedUpload | None:

@@ -49,6 +49,13 @@ class Bucket:
         """Remove everything."""
         for entry in self.server.client.list_objects_v2(Bucket=self.name).get("Contents", ()):
             self.server.client.delete_object(Bucket=self.name, Key=entry["Key"])
+        for upload in self.unfinished():
+            self.server.client.abort_multipart_upload(Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    def unfinished(self) -> list[dict[str, str]]:
+        """Return the uploads in parts that were begun and not ended."""
+        found: list[dict[str, str]] = self.server.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
+        return found
 
 
 def overwrite(folder: Path, key: str, data: bytes) -> None:

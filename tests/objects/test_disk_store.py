@@ -276,9 +276,14 @@ WORDS = st.text("ab-.0_", min_size=1, max_size=3).filter(lambda word: not word.s
 KEYS = st.lists(WORDS, min_size=1, max_size=4).map("/".join)
 
 
-@given(st.sets(KEYS, max_size=12), st.text("ab-./0_", max_size=4), st.one_of(KEYS, st.text("ab-./0_", max_size=5)))
+@given(
+    st.sets(KEYS, max_size=12),
+    st.text("ab-./0_", max_size=4),
+    st.one_of(KEYS, st.text("ab-./0_", max_size=5)),
+    st.integers(1, 5),
+)
 def test_walking_is_sorting(
-    tmp_path_factory: pytest.TempPathFactory, stored: set[str], prefix: str, after: str
+    tmp_path_factory: pytest.TempPathFactory, stored: set[str], prefix: str, after: str, at_once: int
 ) -> None:
     """Whatever the keys, walking the folders gives those of a prefix after a key, sorted as text."""
     root = tmp_path_factory.mktemp("walk")
@@ -287,7 +292,7 @@ def test_walking_is_sorting(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     expected = [key for key in sorted(stored) if key.startswith(prefix) and key > after]
-    assert list(folders.walk(root, prefix, after)) == expected
+    assert list(folders.walk(root, prefix, after, at_once=at_once)) == expected
 
 
 def test_large_folders_are_walked_in_order(tmp_path: Path) -> None:
@@ -297,4 +302,4 @@ def test_large_folders_are_walked_in_order(tmp_path: Path) -> None:
         path = folders.path_of(tmp_path, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert list(folders.walk(tmp_path, "", "")) == sorted(stored)
+    assert list(folders.walk(tmp_path, "", "", at_once=1_000)) == sorted(stored)

@@ -287,6 +287,24 @@ async def test_pages_cover_every_key_once(place: Place) -> None:
     assert found == sorted(stored)
 
 
+async def test_everything_is_walked_page_by_page(place: Place) -> None:
+    """All keys with a prefix come once and in order, a bounded page at a time, from wherever one goes on."""
+    stored = sorted(f"archive/{number * 7_919}" for number in range(60))
+    for key in [*stored, "attic/1", "zoo"]:
+        await place.store.put(key, b"x", content_of(b"x"))
+    pages = [page async for page in place.store.pages("archive/", limit=50)]
+    assert [key for page in pages for key in page] == stored
+    assert max(map(len, pages)) <= 50
+    behind = [key async for page in place.store.pages("archive/", after=stored[30], limit=7) for key in page]
+    assert behind == stored[31:]
+    assert [page async for page in place.store.pages("none/")] == []
+
+
+async def test_a_store_forgets_unfinished_uploads(place: Place) -> None:
+    """Both stores see to what is left of uploads that were never finished."""
+    assert await place.store.forget_unfinished(after_days=7)
+
+
 @pytest.mark.security
 @pytest.mark.parametrize(
     "key",
