@@ -8,6 +8,7 @@ live database file, its -wal or its -shm: closing one drops every lock that this
 import os
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import apsw
 
@@ -16,6 +17,7 @@ VERSION_MIN: Final = (3, 51, 3)
 
 DIRECTORY_APPLICATION_ID: Final = 0x526B4479
 SHARD_APPLICATION_ID: Final = 0x526B5368
+SEGMENT_APPLICATION_ID: Final = 0x526B5367
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long one process waits for another's lock (the command line beside a running server)."""
 
@@ -103,6 +105,41 @@ def create(path: Path, application_id: int) -> apsw.Connection:
     finally:
         connection.close()
     return connect(path)
+
+
+SEGMENT_PAGE_BYTES: Final = 4_096
+"""A segment is read, not written: larger pages make its trees flat."""
+
+
+def create_plain(path: Path, application_id: int) -> apsw.Connection:
+    """Make a database file that is written once, by one connection, and whose place in the world is decided when it is
+    whole: without a log, without syncs. Raises FileExistsError when the file is there."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    connection.pragma("page_size", SEGMENT_PAGE_BYTES)
+    connection.pragma("application_id", application_id)
+    connection.pragma("journal_mode", "OFF")
+    connection.pragma("synchronous", "OFF")
+    connection.pragma("trusted_schema", "OFF")
+    connection.pragma("temp_store", "MEMORY")
+    connection.pragma("busy_timeout", BUSY_TIMEOUT_MS)
+    return connection
+
+
+def open_immutable(path: Path, *, vfs: str, cache_kib: int) -> apsw.Connection:
+    """Open a file that never changes, through a VFS of ours: no locks, no log. Raises what apsw raises."""
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags, vfs=vfs)
+    try:
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        for name, value in (("query_only", "ON"), ("trusted_schema", "OFF"), ("cell_size_check", "ON")):
+            connection.pragma(name, value)
+        connection.pragma("temp_store", "MEMORY")
+        connection.pragma("cache_size", -cache_kib)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ FILE_BYTES_MAX = 1_048_576
 NESTING_MAX = 8
 """No known key lies deeper; what does is an unknown key, whose value is never shown."""
 
-INHERITED = ("name", "compatibility_date", "server", "triggers", "limits", "webhooks", "alerts")
+INHERITED = ("name", "compatibility_date", "server", "triggers", "limits", "webhooks", "alerts", "history")
 NOT_INHERITED = ("vars", "d1_databases", "r2_buckets")
 
 

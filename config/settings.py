@@ -196,6 +196,15 @@ class Alerts(Table):
         return [each for each in found if isinstance(each, Problem)]
 
 
+class History(Table):
+    """What becomes of old messages in all rooms; 0 is never."""
+
+    archive_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
+    delete_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
+    archive_at_percent: Annotated[int, PlainValidator(whole(0, 100))] = 90
+    archive_cache_bytes_max: Annotated[int, PlainValidator(whole(1_048_576, SIZE_BYTES_MAX))] = 1_000_000_000
+
+
 Binding = TypeVar("Binding", Database, Bucket)
 
 
@@ -225,6 +234,7 @@ class Settings(Table):
     limits: Limits = Limits()
     webhooks: Webhooks = Webhooks()
     alerts: Alerts = Field(default_factory=Alerts)
+    history: History = History()
     _notices: tuple[str, ...] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:

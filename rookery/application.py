@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping, Sequence
@@ -14,13 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from config.settings import Settings, TokenBucket
 from directory.directory import Directory
 from ids import RoomId
+from monitor import archive_rounds
+from monitor.archive_rounds import ArchiveRounds
 from monitor.examining import Examining
 from monitor.file_sweeps import FileSweep
 from monitor.jobs import Jobs
 from monitor.tidying import Tidying
 from objects.store import Store
 from rookery import VERSION, logs, monitoring
-from rookery.composition import DAY_MS, Stores, now_ms, open_files, open_stores
+from rookery.composition import DAY_MS, Archive, Stores, now_ms, open_archive, open_archiver, open_files, open_stores
 from rookery.shard_terms import ShardTerms
 from router import app, founding
 from router.deliveries import Deliveries, Pace
@@ -30,13 +33,17 @@ from router.gateway.gateway import Admission, Gateway
 from router.limits import Buckets, Rate
 from router.metrics import Metrics
 from router.outbound import Outbound, Reach
+from shard.history import History
 from shard.pool import Publish
 from shard.rows import Event
+from shard.searches import Searches
 
 log = logging.getLogger(__name__)
 
 WATCH_EVERY_SECONDS = 0.5
 """How soon a change by another process (the command line) is seen: a revoked session must end within a second."""
+ARCHIVE_EVERY_SECONDS = 300.0
+"""How often some rooms are visited for what is to move into the archive: 20 a round are thousands a day."""
 SWEEP_EVERY_SECONDS = 5.0
 """How soon the bytes of what was deleted are removed."""
 FLUSH_EVERY_SECONDS = 60.0
@@ -63,7 +70,11 @@ class Application:
         """Open everything; what the server's own protocols need of it stands in `state` then."""
         metrics = Metrics()
         relay = _Relay([lambda _room_id, events: metrics.committed(len(events))])
-        async with open_stores(self._settings, relay.publish) as stores, open_files(self._settings) as store:
+        async with (
+            open_stores(self._settings, relay.publish) as stores,
+            open_files(self._settings) as store,
+            open_archive(self._settings) as archive,
+        ):
             mended = await founding.mend(stores.directory, stores.pool, now_ms=now_ms())
             if mended:
                 log.warning("half-made rooms were mended", extra={"count": mended})
@@ -71,21 +82,25 @@ class Application:
             deliveries = _deliveries(self._settings, stores, metrics, outbound)
             sweep = FileSweep(stores.directory, stores.pool, store)
             limits = _limits(self._settings)
-            state["gateway"] = gateway = _gateway(self._settings, stores, metrics, limits)
-            relay.listeners += [deliveries.publish, sweep.publish, gateway.publish]
+            history = History(stores.pool, archive.cache)
+            state["gateway"] = gateway = _gateway(self._settings, stores, history, metrics, limits)
+            archiving = _archive_rounds(self._settings, stores, archive)
+            relay.listeners += [deliveries.publish, sweep.publish, gateway.publish, archiving.publish]
             examining = monitoring.examining(self._settings, stores.directory)
             jobs = monitoring.jobs(stores.directory, examining, Tidying(stores.directory, stores.pool, now_ms))
             await jobs.mend()
-            parts = _Parts(stores, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining)
+            parts = _Parts(
+                stores, archive, history, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining
+            )
             self._served = logs.watched(_build(self._settings, parts))
             terms = ShardTerms(stores, self._settings.shards.size_limit_bytes)
             await terms.refresh()
             with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
                 monitoring.show(metrics, rounds)
-                chores = _do_chores(stores.directory, terms)
+                chores = (_do_chores(stores.directory, terms), _sweep_files(sweep), _archive(archiving))
                 going = rounds.run(self._settings.triggers.crons)
                 try:
-                    async with _at_work(chores, deliveries.run(), _sweep_files(sweep), gateway.run(), going):
+                    async with _at_work(*chores, deliveries.run(), gateway.run(), going):
                         self._ready()
                         yield
                 finally:
@@ -153,11 +168,12 @@ def _deliveries(settings: Settings, stores: Stores, metrics: Metrics, outbound: 
     return found
 
 
-def _gateway(settings: Settings, stores: Stores, metrics: Metrics, limits: Limits) -> Gateway:
+def _gateway(settings: Settings, stores: Stores, history: History, metrics: Metrics, limits: Limits) -> Gateway:
     server = settings.server
     gateway = Gateway(
         stores.directory,
         stores.pool,
+        history,
         admission=Admission(
             origins=frozenset((_own_origin(settings), *server.allowed_origins)),
             proxies=server.trusted_proxies,
@@ -186,6 +202,8 @@ class _Parts:
     """What the application is built over."""
 
     stores: Stores
+    archive: Archive
+    history: History
     metrics: Metrics
     limits: Limits
     deliveries: Deliveries
@@ -204,6 +222,8 @@ def _build(settings: Settings, parts: _Parts) -> ASGIApp:
     return app.build(
         stores.directory,
         stores.pool,
+        parts.history,
+        Searches(stores.pool, parts.archive.cache),
         options=app.Options(
             title=settings.name,
             version=VERSION,
@@ -247,6 +267,11 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
+def _archive_rounds(settings: Settings, stores: Stores, archive: Archive) -> ArchiveRounds:
+    limits = archive_rounds.Limits(settings.shards.size_limit_bytes, settings.history.archive_at_percent)
+    return ArchiveRounds(stores.directory, open_archiver(settings, stores, archive), limits)
+
+
 def _buckets(name: str, bucket: TokenBucket) -> Buckets:
     return Buckets(name, _rate(bucket))
 
@@ -268,6 +293,17 @@ async def _do_chores(directory: Directory, terms: ShardTerms) -> None:
                 await directory.sessions.flush(now_ms=now_ms())
         except Exception:  # a chore that fails is tried again; the server goes on
             log.exception("a chore failed")
+
+
+async def _archive(rounds: ArchiveRounds) -> None:
+    """Move old history into the archive, a few rooms at a time."""
+    while True:
+        await asyncio.sleep(ARCHIVE_EVERY_SECONDS)
+        try:
+            for outcome in await rounds.run():
+                log.info("a room was archived", extra=dataclasses.asdict(outcome))
+        except Exception:  # a round that fails is tried again; the server goes on
+            log.exception("a round of archiving failed")
 
 
 async def _sweep_files(sweep: FileSweep) -> None:

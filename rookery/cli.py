@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from rookery import VERSION
-from rookery.commands import audit, doctor, imports, init, migrate, monitor, rooms, serve, users
+from rookery.commands import archive, audit, doctor, imports, init, migrate, monitor, rooms, serve, users
 from rookery.options import Options
 from rookery.outputs import Output
 
@@ -65,6 +65,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(rooms.app, name="room")
 app.add_typer(audit.app, name="audit")
 app.add_typer(monitor.app, name="monitor")
+app.add_typer(archive.app, name="archive")
 
 
 def main() -> None:

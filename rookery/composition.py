@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import IO
 
 import sqlite
-from config.settings import Settings
+from config.settings import Bucket, Settings
 from directory.alerts import Sink
 from directory.directory import Directory
 from migrations import engine
+from monitor.archiving import Archiver
 from monitor.sizes import SizeWalk
 from objects import disk, s3
 from objects.store import Store
 from rookery import process
 from rookery.errors import CommandError
 from shard.files import WRITER_CACHE_KIB, Bounds
+from shard.policies import Policy
 from shard.pool import PoolLimits, Publish, ShardPool
+from shard.segment_cache import SegmentCache
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ LOCK = "server.lock"
 MONITOR_LOCK = "monitor.lock"
 TENDING_LOCK = "monitor-tending.lock"
 LOCK_TRIES = 10
+ARCHIVE_CACHE = "archive-cache"
+ARCHIVE_WORK = "archive-work"
 
 
 def now_ms() -> int:
@@ -44,6 +49,14 @@ class Stores:
 
     directory: Directory
     pool: ShardPool
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Where archived messages are, and the local copies of what is read of them."""
+
+    store: Store
+    cache: SegmentCache
 
 
 def shards_folder(settings: Settings) -> Path:
@@ -177,15 +190,49 @@ def _shards_open_max(settings: Settings) -> int:
 @asynccontextmanager
 async def open_files(settings: Settings) -> AsyncIterator[Store]:
     """Open the object storage of the files of messages, a folder or a bucket, and close it when the block ends."""
-    store = _files_store(settings)
+    store = _store(settings, settings.files)
     try:
         yield store
     finally:
         await store.close()
 
 
-def _files_store(settings: Settings) -> Store:
-    bucket = settings.files
+@asynccontextmanager
+async def open_archive(settings: Settings, *, cache_name: str = ARCHIVE_CACHE) -> AsyncIterator[Archive]:
+    """Open the object storage of archived messages and a cache of it, and close both when the block ends.
+
+    Processes that run side by side each need a cache of their own.
+    """
+    store = _store(settings, settings.archive)
+    folder = settings.server.data_dir / cache_name
+    cache = SegmentCache(store, folder, bytes_max=settings.history.archive_cache_bytes_max)
+    try:
+        yield Archive(store, cache)
+    finally:
+        await cache.close()
+        await store.close()
+
+
+def open_archiver(settings: Settings, stores: Stores, archive: Archive) -> Archiver:
+    """Return what moves history into the archive; the folders it works in are made when they are needed."""
+    return Archiver(
+        stores.pool,
+        archive.store,
+        archive.cache,
+        shards_folder(settings),
+        settings.server.data_dir / ARCHIVE_WORK,
+        archive_policy(settings),
+        now_ms,
+    )
+
+
+def archive_policy(settings: Settings) -> Policy:
+    """Return what becomes of old messages where no room says otherwise."""
+    rules = settings.history
+    return Policy(rules.archive_after_days or None, rules.delete_after_days or None)
+
+
+def _store(settings: Settings, bucket: Bucket) -> Store:
     if bucket.endpoint is None:
         return disk.open_store(settings.server.data_dir / bucket.bucket_name)
     assert bucket.access_key_id is not None, "settings with an endpoint have its keys"

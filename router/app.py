@@ -51,7 +51,9 @@ from router.jobs import Jobs, Quarantine
 from router.limits import Buckets, Rate
 from router.metrics import Metrics
 from router.table import Route
+from shard.history import History
 from shard.pool import ShardPool
+from shard.searches import Searches
 
 DOCS_PAGE = Path(__file__).with_name("docs.html")
 
@@ -98,6 +100,8 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 def build(
     directory: Directory,
     pool: ShardPool,
+    history: History,
+    searches: Searches,
     *,
     options: Options,
     limits: Limits,
@@ -116,6 +120,8 @@ def build(
     table = routes(
         directory,
         pool,
+        history,
+        searches,
         options=options,
         metrics=metrics,
         checks=checks,
@@ -150,6 +156,8 @@ def _shared_with(origins: tuple[str, ...], served: ASGIApp) -> ASGIApp:
 def routes(
     directory: Directory,
     pool: ShardPool,
+    history: History,
+    searches: Searches,
     *,
     options: Options,
     metrics: Metrics,
@@ -165,12 +173,12 @@ def routes(
     door, people = RoomDoor(directory.rooms, directory.chats, pool), People(directory.profiles)
     entrance = Entrance(directory, pool, options.room_members_max)
     parts = (
-        Talk(door, pool, people, options.message_length_max, options.page_size_max).routes()
-        + Amend(door, pool, options.message_length_max, options.page_size_max).routes()
-        + Reading(directory, pool, door, people, options.page_size_max).routes()
-        + Reactions(door, pool, people, options.page_size_max).routes()
+        Talk(door, history, people, options.message_length_max, options.page_size_max).routes()
+        + Amend(door, pool, history, options.message_length_max, options.page_size_max).routes()
+        + Reading(directory, pool, history, door, people, options.page_size_max).routes()
+        + Reactions(door, pool, history, people, options.page_size_max).routes()
         + Threads(door, pool, options.page_size_max).routes()
-        + Search(directory, door, pool, people, options.page_size_max, options.search_deadline_seconds).routes()
+        + Search(directory, door, searches, people, options.page_size_max, options.search_deadline_seconds).routes()
         + Files(directory, pool, door, store, freed, options.file_bytes_max, options.storage_user_bytes_max).routes()
         + Shape(door, pool).routes()
         + Overwrites(door, pool).routes()

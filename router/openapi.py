@@ -255,6 +255,8 @@ _MEANS = {
     "not-found": "It is not there, or it is not yours to see: both look the same.",
     "method-not-allowed": "The address answers other methods; the header Allow names them.",
     "conflict": "The present state forbids it, such as a full room or an archived channel; detail says which.",
+    "archived": "The message is in the archive: it can be read and deleted, but no longer changed.",
+    "archive-unavailable": "It is in the archive, which cannot be reached now. Repeat it later as it was.",
     "taken": "Somebody else has this name or address. Choose another one.",
     "body-too-large": "The body is longer than this server reads. The connection is closed.",
     "not-json": "The body needs the header Content-Type: application/json.",

@@ -41,11 +41,13 @@ class Meaning:
 MEANINGS: tuple[tuple[type[Exception], Meaning], ...] = (
     (shard.NotFoundError, Meaning(404, "not-found", "Not found")),
     (shard.ForbiddenError, Meaning(403, "forbidden", "Not allowed")),
+    (shard.ArchivedError, Meaning(409, "archived", "In the archive")),
     (shard.ConflictError, Meaning(409, "conflict", "Not in this state")),
     (shard.SlowModeError, Meaning(429, "slow-mode", "Slow mode")),
     (shard.BadSearchError, Meaning(422, "bad-search", "Nothing to search for")),
     (shard.ShardFullError, Meaning(507, "storage-full", "No space left")),
     (shard.BrokenShardError, Meaning(503, "room-broken", "The room's storage is unavailable")),
+    (shard.ArchiveUnavailableError, Meaning(503, "archive-unavailable", "The archive cannot be reached")),
     (shard.OutcomeUnknownError, Meaning(503, "outcome-unknown", "Stored or not")),
     (shard.DeadlineError, Meaning(503, "deadline", "Took too long")),
     (shard.UnavailableError, Meaning(503, "busy", "Busy")),

@@ -106,7 +106,7 @@ def own(reader: Reader, channel: Channel, attachment_id: AttachmentId) -> Attach
 
 def of_message(reader: Reader, channel: Channel, attachment_id: AttachmentId) -> Attachment:
     """Return a file of a message of this channel; raises NotFoundError for any other id."""
-    row = reader.one(_OF_MESSAGE, (attachment_id, channel.id))
+    row = reader.one(_OF_MESSAGE, (attachment_id, channel.id)) or reader.one(_ARCHIVED, (attachment_id, channel.id))
     if row is None:
         raise NotFoundError("attachment")
     return Attachment(*row)
@@ -114,7 +114,7 @@ def of_message(reader: Reader, channel: Channel, attachment_id: AttachmentId) ->
 
 def has_key(reader: Reader, attachment_id: AttachmentId, object_key: str) -> bool:
     """Tell whether a file has its bytes, or will have them, under a key."""
-    return reader.one(_HAS_KEY, (attachment_id, object_key)) is not None
+    return reader.one(_HAS_KEY, (attachment_id, object_key) * 2) is not None
 
 
 def finish(writer: Writer, attachment_id: AttachmentId, *, width: int | None, height: int | None) -> None:
@@ -210,7 +210,7 @@ def usage(reader: Reader) -> dict[UserId, int]:
 def known(reader: Reader, attachment_ids: Sequence[AttachmentId]) -> frozenset[AttachmentId]:
     """Return those ids that files of the room have, freed ones included."""
     packed = orjson.dumps(attachment_ids).decode()
-    row = reader.one(_KNOWN, (packed, packed))
+    row = reader.one(_KNOWN, (packed, packed, packed))
     return frozenset() if row is None else frozenset(orjson.loads(row[0]))
 
 
@@ -222,7 +222,14 @@ _OWN = _SELECT + "id = ? AND channel_id = ? AND user_id = ?"
 _OF_MESSAGE = _SELECT + "id = ? AND channel_id = ? AND state = 'attached'"
 _CLAIMED = _SELECT + "id IN (SELECT value FROM json_each(?)) AND channel_id = ? AND user_id = ?"  # noqa: S608
 _WAITING = "SELECT count(*) FROM message_attachments WHERE user_id = ? AND state <> 'attached'"
-_HAS_KEY = "SELECT 1 FROM message_attachments WHERE id = ? AND object_key = ?"
+_ARCHIVED = (
+    "SELECT id, message_id, channel_id, user_id, filename, size_bytes, mime_type, sha256, object_key, 'attached', "
+    "width, height, duration_ms, created_at FROM archived_attachments WHERE id = ? AND channel_id = ?"
+)
+_HAS_KEY = (
+    "SELECT 1 FROM message_attachments WHERE id = ? AND object_key = ? "
+    "UNION ALL SELECT 1 FROM archived_attachments WHERE id = ? AND object_key = ?"
+)
 _EXPIRE = (
     "DELETE FROM message_attachments WHERE id IN (SELECT id FROM message_attachments "
     "WHERE state <> 'attached' AND created_at < ? ORDER BY created_at LIMIT ?)"
@@ -230,5 +237,6 @@ _EXPIRE = (
 _KNOWN = (
     "SELECT json_group_array(id) FROM ("
     "SELECT id FROM message_attachments WHERE id IN (SELECT value FROM json_each(?)) "
+    "UNION ALL SELECT id FROM archived_attachments WHERE id IN (SELECT value FROM json_each(?)) "
     "UNION ALL SELECT id FROM freed_files WHERE id IN (SELECT value FROM json_each(?)))"
 )

@@ -3,14 +3,17 @@
 ShardError
 ├── RejectedError              the act is refused; the same request will be refused again
 │   ├── NotFoundError          not there, or not for this person to see: one answer for both
+│   │   └── MovedError          not in the shard's tables; segments that may have it are named
 │   ├── ForbiddenError         visible, but this needs a permission that the person lacks
 │   ├── ConflictError          the room's present state forbids it
+│   │   └── ArchivedError       the message is in the archive, where it does not change
 │   ├── SlowModeError          too soon after this person's last message in the channel; says when it may be sent
 │   └── BadSearchError         the search text cannot be searched for
 ├── ShardFullError             the disk or the shard's size limit; nothing was written
 └── UnavailableError           try again later; says when, and whether something may have been written
     ├── ShardBusyError         a bound was reached (queue, open shards, another process's lock)
     ├── DeadlineError          the act took too long and was stopped; nothing was written
+    ├── ArchiveUnavailableError  object storage does not give out a segment now; the live part of the room answers
     ├── BrokenShardError       this room's file is missing, damaged or another room's
     └── OutcomeUnknownError    the commit failed with an I/O error: repeat with the same nonce to learn
 """
@@ -42,6 +45,13 @@ class ForbiddenError(RejectedError):
 
 class ConflictError(RejectedError):
     """The state of the room forbids the act."""
+
+
+class ArchivedError(ConflictError):
+    """The message is in the archive: it can be read, found and deleted, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__("This message is in the archive: it can be read and deleted, but no longer changed.")
 
 
 class SlowModeError(RejectedError):
@@ -82,6 +92,16 @@ class BrokenShardError(UnavailableError):
     def __init__(self, room_id: int, reason: str) -> None:
         self.room_id, self.reason = room_id, reason
         super().__init__(f"The storage of this room cannot be used: {reason}.")
+
+
+class ArchiveUnavailableError(UnavailableError):
+    """A segment cannot be had now, or what object storage has is not it. Nothing is lost by asking again."""
+
+    retry_after_seconds = 5
+
+    def __init__(self, object_key: str) -> None:
+        self.object_key = object_key
+        super().__init__("The archive cannot be reached now, so older messages cannot be read; newer ones can.")
 
 
 class OutcomeUnknownError(UnavailableError):

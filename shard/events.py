@@ -53,9 +53,9 @@ def last_seq(reader: Reader) -> int:
 
 
 def first_seq(reader: Reader) -> int:
-    """Return the number of the oldest event that the log still has, 0 for an empty log."""
-    row = reader.one("SELECT min(seq) FROM events")
-    return (row[0] or 0) if row else 0
+    """Return the number from which on the log has every event: who read it last before that, reads the room anew."""
+    row = reader.one("SELECT first_seq FROM room")
+    return row[0] if row else 1
 
 
 def after(reader: Reader, seq: int, *, limit: int = PAGE_MAX) -> list[tuple[int, str, int | None, int | None]]:

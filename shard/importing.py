@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ids import ChannelId, ThreadId, UserId
-from shard import access, channels, members, rooms, threads
+from shard import access, channels, cuts, members, rooms, threads
 from shard.acts import branching, shaping, talking
 from shard.acts.shaping import ChannelDraft
 from shard.connections import Writer
@@ -64,13 +64,15 @@ def load_batch(writer: Writer, records: Sequence[Record], *, skip_refused: bool,
 
 
 def _known(writer: Writer, records: Sequence[Record]) -> set[tuple[int, str]]:
-    """Return the authors and nonces of those records that are stored already."""
+    """Return the authors and nonces of those records that are stored already, or were and are archived."""
     rows = writer.all(
         "SELECT m.user_id, m.nonce FROM json_each(?) r "
         "CROSS JOIN messages m ON m.user_id = r.value ->> 0 AND m.nonce = r.value ->> 1",
         (json.dumps([(record.user_id, record.nonce) for record in records]),),
     )
-    return {(row[0], row[1]) for row in rows}
+    stored = {(row[0], row[1]) for row in rows}
+    asked = {(record.user_id, record.nonce) for record in records} - stored
+    return stored | {(user_id, nonce) for user_id, nonce in asked if cuts.is_spent(writer, user_id, nonce)}
 
 
 def _load(writer: Writer, places: "_Places", record: Record, now_ms: int) -> bool:

@@ -12,16 +12,19 @@ import orjson
 
 import ids
 from ids import AttachmentId, ChannelId, MessageId, ThreadId, UserId
-from shard import events, mentions, tallies, words
+from shard import cuts, events, mentions, segments, tallies, words
 from shard.access import Channel
 from shard.connections import Reader, Writer
-from shard.errors import NotFoundError
+from shard.errors import ConflictError
+from shard.moved import MovedError
 from shard.rows import HAS_ATTACHMENTS, HAS_MENTIONS, HAS_REACTIONS, Message
 from shard.tallies import Change
 
 CONTENT_LENGTH_MAX = 8_000
 """Characters of one message; the schema holds the same bound."""
 NONCE_LENGTH_MAX = 64
+GENERATIONS_MAX = 1_024
+"""Segments of a room into which history is imported: each moves what is imported by a 1,024th of a millisecond."""
 ERASED_AT_ONCE_MAX = 1_000
 """Messages of one person that one transaction erases: the room's other writers wait meanwhile."""
 
@@ -79,6 +82,8 @@ def insert(
 
     Returns None when this person has already sent this nonce: nothing is stored then.
     """
+    if draft.nonce is not None and cuts.is_spent(writer, channel.user_id, draft.nonce):
+        return None
     message_id = MessageId(writer.ids.next(now_ms)) if sent_at is None else _free_id(writer, sent_at)
     created_at = now_ms if sent_at is None else sent_at
     content, nonce, thread_id, reply_to_id, _ = draft
@@ -161,9 +166,11 @@ def versions(reader: Reader, message: Message, *, after: int, limit: int) -> lis
     return [(row[0], Version(row[1], row[2])) for row in rows]
 
 
-def erase(writer: Writer, found: Sequence[Message], *, actor_id: UserId, now_ms: int) -> None:
+def erase(
+    writer: Writer, found: Sequence[Message], *, actor_id: UserId | None, keeps: bool = True, now_ms: int
+) -> None:
     """Take messages out of the room with all that hangs on them. Their rows stay, empty, for their nonces and for the
-    replies to them; the log keeps what they were, one event each.
+    replies to them; the log keeps what they were, one event each, unless `keeps` says that nothing is to stay.
 
     Files go too: their rows at once, their bytes soon (`attachments.freed`).
     """
@@ -176,6 +183,19 @@ def erase(writer: Writer, found: Sequence[Message], *, actor_id: UserId, now_ms:
         writer.run("DELETE FROM reaction_counts WHERE message_id IN (SELECT value FROM json_each(?))", packed)
     if any(message.attachments for message in found):
         writer.run("DELETE FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))", packed)
+    _tell_deleted(writer, found, actor_id=actor_id, keeps=keeps, now_ms=now_ms)
+
+
+def erase_moved(writer: Writer, found: Sequence[Message], *, actor_id: UserId, now_ms: int) -> None:
+    """Do for messages of a segment, which hides them from now on, what `erase` does: count, files and log."""
+    packed = (orjson.dumps([message.id for message in found]).decode(),)
+    writer.run("DELETE FROM archived_attachments WHERE message_id IN (SELECT value FROM json_each(?))", packed)
+    _tell_deleted(writer, found, actor_id=actor_id, keeps=True, now_ms=now_ms)
+
+
+def _tell_deleted(
+    writer: Writer, found: Sequence[Message], *, actor_id: UserId | None, keeps: bool, now_ms: int
+) -> None:
     for message in found:
         writer.later(
             tallies.settle, Change(message.id, message.created_at, message.channel_id, message.thread_id, by=-1)
@@ -183,8 +203,13 @@ def erase(writer: Writer, found: Sequence[Message], *, actor_id: UserId, now_ms:
         events.append(
             writer, "message.deleted", actor_id=actor_id, channel_id=message.channel_id, message_id=message.id,
             payload={"thread_id": None if message.thread_id is None else str(message.thread_id)},
-            replaced=_whole(message), now_ms=now_ms,
+            replaced=_whole(message) if keeps else None, now_ms=now_ms,
         )  # fmt: skip
+
+
+def oldest(reader: Reader, channel_id: ChannelId, *, below: int, limit: int) -> list[Message]:
+    """Return a channel's oldest messages that are not pinned, with ids below one."""
+    return [Message._make(row) for row in reader.all(_OLDEST, (channel_id, below, limit))]
 
 
 def erase_recent(writer: Writer, user_id: UserId, *, since_ms: int, actor_id: UserId, now_ms: int) -> int:
@@ -243,8 +268,15 @@ def _called(message: Message) -> list[list[str]]:
 def _free_id(writer: Writer, sent_at: int) -> MessageId:
     # Times before the epoch share its first millisecond.
     begin = ids.at(sent_at)
-    row = writer.one("SELECT max(id) FROM messages WHERE id < ?", (begin + ids.PER_MILLISECOND,))
-    free = max((row[0] or 0 if row else 0) + 1, begin)
+    row = writer.one(
+        "SELECT (SELECT max(id) FROM messages WHERE id < ?), (SELECT segments_made FROM room)",
+        (begin + ids.PER_MILLISECOND,),
+    )
+    last, generation = row or (None, 0)
+    if generation >= GENERATIONS_MAX:
+        raise ConflictError(f"Nothing can be imported any more into a room with {GENERATIONS_MAX} segments of archive.")
+    # What was there before it moved has numbers of a generation before this.
+    free = max((last or 0) + 1, begin + generation * (ids.PER_MILLISECOND // GENERATIONS_MAX))
     # An import of this very millisecond, or of a later one, takes a number that a live message would get.
     writer.ids.seen(free)
     return MessageId(free)
@@ -262,10 +294,11 @@ def last_sent_at(reader: Reader, channel: Channel, *, since: int) -> int | None:
 
 
 def one(reader: Reader, channel: Channel, message_id: MessageId) -> Message:
-    """Return a message of this channel; raises NotFoundError for any other id."""
+    """Return a message of this channel; raises NotFoundError for any other id, MovedError for one that a segment may
+    have."""
     message = _one(reader, _BY_ID, (message_id, channel.id))
     if message is None:
-        raise NotFoundError("message")
+        raise MovedError(channel, message_id, segments.covering(reader, channel.id, message_id))
     return message
 
 
@@ -302,6 +335,7 @@ _BY_NONCE = _SELECT + "user_id = ? AND nonce = ?"
 _BY_ID = _SELECT + "id = ? AND channel_id = ?"
 _BY_IDS = _SELECT + "id IN (SELECT value FROM json_each(?)) AND channel_id = ? ORDER BY id"  # noqa: S608
 _OF_USER_SINCE = _SELECT + "user_id = ? AND id >= ? ORDER BY id DESC LIMIT ?"
+_OLDEST = _SELECT + "channel_id = ? AND id < ? AND is_pinned = 0 ORDER BY id LIMIT ?"
 _LAST_SENT = (
     "SELECT created_at FROM messages WHERE user_id = ? AND id >= ? AND +channel_id = ? AND content_type <> 'system' "
     "ORDER BY id DESC LIMIT 1"

@@ -24,6 +24,21 @@ def calling(
     return [Message._make(row) for row in rows]
 
 
+def callers(reader: Reader, user_id: UserId) -> tuple[list[tuple[str, int]], int]:
+    """Return what calls a member, as (type, id), and when they joined."""
+    rows = reader.all(f"SELECT type, id FROM ({CALLS})", (user_id,))  # noqa: S608
+    joined = reader.one("SELECT joined_at FROM members WHERE user_id = ?", (user_id,))
+    return [(row[0], row[1]) for row in rows], joined[0] if joined else 0
+
+
+def archived_calling(
+    reader: Reader, user_id: UserId, targets: list[tuple[str, int]], *, joined_at: int, before: int, limit: int
+) -> list[Message]:
+    """Return the newest messages of a segment that call a member, whom `targets` stand for."""
+    packed = orjson.dumps(targets).decode()
+    return [Message._make(row) for row in reader.all(_ARCHIVED_CALLING, (user_id, packed, before, joined_at, limit))]
+
+
 def every(reader: Reader, channels: list[ChannelId], *, after: MessageId, limit: int) -> list[Message]:
     """Return the messages of these channels behind an id, oldest first."""
     rows = reader.all(_EVERY, (orjson.dumps(channels).decode(), after, limit))
@@ -40,6 +55,14 @@ _CALLING = f"""
                   AND m.created_at >= (SELECT joined_at FROM members WHERE user_id = ?1)
                 ORDER BY o.message_id DESC LIMIT ?4))) p)
     ORDER BY id DESC LIMIT ?4
+"""  # noqa: S608
+_ARCHIVED_CALLING = f"""
+    SELECT {MESSAGE_COLUMNS} FROM messages WHERE id IN (
+        SELECT o.message_id FROM json_each(?2) t
+        CROSS JOIN message_mentions o ON o.target_type = t.value ->> 0 AND o.target_id = t.value ->> 1
+        WHERE o.message_id < ?3)
+      AND user_id <> ?1 AND created_at >= ?4
+    ORDER BY id DESC LIMIT ?5
 """  # noqa: S608
 _EVERY = f"""
     SELECT {MESSAGE_COLUMNS} FROM messages WHERE id IN (

@@ -150,7 +150,8 @@ _JOINED = f"""
 _STANDING = f"""
     SELECT max(coalesce(o.last_read_id, k.last_read_id, 0), me.joined), me.joined,
            coalesce(CASE ?3 WHEN 0 THEN (SELECT max(id) FROM messages WHERE channel_id = ?2)
-                    ELSE (SELECT max(id) FROM messages WHERE thread_id = ?3) END, 0)
+                    ELSE coalesce((SELECT max(id) FROM messages WHERE thread_id = ?3),
+                                  (SELECT max(last_id) FROM segment_threads WHERE thread_id = ?3)) END, 0)
     FROM (SELECT {_JOINED} AS joined) me
     LEFT JOIN read_markers k ON k.user_id = ?1 AND k.channel_id = ?2 AND k.thread_id = 0
     LEFT JOIN read_markers o ON o.user_id = ?1 AND o.channel_id = ?2 AND o.thread_id = ?3

@@ -1,12 +1,18 @@
 """Stretches of history: messages of a channel or thread that lie next to each other, packed into one row."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
 import ids
 from ids import MessageId, ThreadId
 from shard.access import Channel
 from shard.connections import Reader
 from shard.messages import MESSAGE_COLUMNS
-from shard.rows import Stretch
+from shard.rows import Message, Stretch
 
+_REPLY = Message._fields.index("reply_to_id")
 _NAMES = (
     "id, channel_id, thread_id, user_id, content, content_type, metadata, reply_to_id, nonce, edit_count, "
     "is_pinned, created_at, edited_at, mentions, attachments, reactions"
@@ -56,6 +62,14 @@ def replied_to(reader: Reader, channel: Channel, thread_id: ThreadId | None, str
     within = (stretch.oldest_id, stretch.newest_id, thread_id, thread_id)
     found = _stretch(reader, _REPLIED_TO, (f"[{stretch.replies}]", channel.id, *within))
     return found.packed if found.length else None
+
+
+def packed(rows: Sequence[Sequence[Any]]) -> Stretch:
+    """Return rows, newest first, as a stretch."""
+    replies = ",".join(str(row[_REPLY]) for row in rows if row[_REPLY] is not None) or None
+    newest_id, oldest_id = (rows[0][0], rows[-1][0]) if rows else (None, None)
+    text = orjson.dumps(rows).decode()
+    return Stretch(text, newest_id, oldest_id, len(rows), replies, int(any(row[-1] for row in rows)))
 
 
 def _stretch(reader: Reader, sql: str, parameters: tuple[object, ...]) -> Stretch:

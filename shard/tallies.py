@@ -62,8 +62,9 @@ _ADD_TO_THREAD = (
 )
 # What went may have been the last: then the one before it is.
 _CHANGE_CHANNEL = (
-    "UPDATE channels SET message_count = message_count + ?, last_message_id = (SELECT m.id FROM messages m "
-    "WHERE m.channel_id = channels.id AND m.is_deleted = 0 ORDER BY m.id DESC LIMIT 1) WHERE id = ?"
+    "UPDATE channels SET message_count = message_count + ?, last_message_id = coalesce((SELECT m.id FROM messages m "
+    "WHERE m.channel_id = channels.id AND m.is_deleted = 0 ORDER BY m.id DESC LIMIT 1), "
+    "(SELECT max(s.last_id) FROM segments s WHERE s.channel_id = channels.id)) WHERE id = ?"
 )
 _CHANGE_THREAD = (
     "UPDATE threads SET message_count = message_count + ?, (last_message_id, last_message_at) = "

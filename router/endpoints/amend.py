@@ -14,6 +14,7 @@ from router.views.values import text_or_none
 from router.wire.fields import Nothing, PageQuery, Why
 from router.wire.talk import ChooseSystemChannel, DeleteMessages, EditMessage, MoveMessages
 from shard.acts import amending, announcing
+from shard.history import History
 from shard.pool import ShardPool
 
 MESSAGES = "/v1/rooms/{room_id}/channels/{channel_id}/messages"
@@ -27,6 +28,7 @@ class Amend:
 
     door: RoomDoor
     pool: ShardPool
+    archive: History
     message_length_max: int
     page_size_max: int
 
@@ -68,7 +70,7 @@ class Amend:
         if len(call.body.content) > self.message_length_max:
             raise InvalidError([FieldFault("body.content", f"at most {self.message_length_max} characters")])
         room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        message = await self.pool.write(
+        edited = self.pool.write(
             room.room_id,
             amending.edit_message,
             call.user_id,
@@ -77,15 +79,15 @@ class Amend:
             call.body.content,
             now_ms=call.now_ms,
         )
+        message = await self.archive.changing(room.room_id, edited)
         return Reply(views.message(room.room_id, message))
 
     async def history(self, call: Call[Nothing, PageQuery]) -> Reply:
         """See what a message said, oldest first and at last what it says."""
         limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
         room = await self.door.reach(call.path["room_id"])
-        versions, last = await self.pool.read(
+        versions, last = await self.archive.list_versions(
             room.room_id,
-            amending.list_versions,
             call.user_id,
             call.path["channel_id"],
             call.path["message_id"],
@@ -102,9 +104,8 @@ class Amend:
     async def delete(self, call: Call[Why, Nothing]) -> Reply:
         """Delete one's own message, or with manage_messages anyone's; a moderator may say why."""
         room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(
+        await self.archive.delete_message(
             room.room_id,
-            amending.delete_message,
             call.user_id,
             call.path["channel_id"],
             call.path["message_id"],
@@ -116,9 +117,8 @@ class Amend:
     async def delete_many(self, call: Call[DeleteMessages, Nothing]) -> Reply:
         """Delete those of up to 100 messages that are in the channel; needs manage_messages."""
         room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        deleted = await self.pool.write(
+        deleted = await self.archive.delete_messages(
             room.room_id,
-            amending.delete_messages,
             call.user_id,
             call.path["channel_id"],
             [MessageId(number) for number in call.body.ids],

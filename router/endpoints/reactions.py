@@ -14,6 +14,7 @@ from router.views.reactions import PinPageView, ReactorPageView
 from router.wire.fields import Nothing, PageQuery, Why
 from shard import emoji
 from shard.acts import pinning, reacting
+from shard.history import History
 from shard.pool import ShardPool
 
 CHANNEL = "/v1/rooms/{room_id}/channels/{channel_id}"
@@ -28,6 +29,7 @@ class Reactions:
 
     door: RoomDoor
     pool: ShardPool
+    history: History
     people: People
     page_size_max: int
 
@@ -36,28 +38,34 @@ class Reactions:
         tag, react, moderate = "reactions", Scope.REACTIONS_WRITE, Scope.MESSAGES_WRITE
         return (
             Route("PUT", REACTION, self.add, "React to a message", tag, None, 204, refusals=(409,), scope=react),
-            Route("DELETE", REACTION, self.take_back, "Take my reaction back", tag, None, 204, scope=react),
+            Route(
+                "DELETE", REACTION, self.take_back, "Take my reaction back", tag, None, 204, refusals=(409,),
+                scope=react,
+            ),
             Route(
                 "GET", REACTION + "/users", self.who, "Who reacted", tag, ReactorPageView, query=PageQuery,
                 scope=Scope.MESSAGES_READ,
             ),
             Route(
                 "DELETE", REACTION + "/users/{user_id}", self.remove, "Remove somebody's reaction", tag, None, 204, Why,
-                scope=moderate,
+                refusals=(409,), scope=moderate,
             ),
             Route(
                 "DELETE", REACTION + "/users", self.clear_emoji, "Remove all reactions with an emoji", tag, None, 204,
-                Why, scope=moderate,
+                Why, refusals=(409,), scope=moderate,
             ),
             Route(
                 "DELETE", REACTIONS, self.clear, "Remove all reactions of a message", tag, None, 204, Why,
-                scope=moderate,
+                refusals=(409,), scope=moderate,
             ),
             Route(
                 "PUT", MESSAGE + "/pin", self.pin, "Pin a message", "pins", None, 204, Why, refusals=(409,),
                 scope=moderate,
             ),
-            Route("DELETE", MESSAGE + "/pin", self.unpin, "Unpin a message", "pins", None, 204, Why, scope=moderate),
+            Route(
+                "DELETE", MESSAGE + "/pin", self.unpin, "Unpin a message", "pins", None, 204, Why, refusals=(409,),
+                scope=moderate,
+            ),
             Route(
                 "GET", CHANNEL + "/pins", self.pins, "List a channel's pins", "pins", PinPageView, query=PageQuery,
                 scope=Scope.MESSAGES_READ,
@@ -68,14 +76,16 @@ class Reactions:
         """React with an emoji, or with the name of one such as `:nest:`; the first of its kind needs add_reactions."""
         chosen = _emoji(call)
         room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(room.room_id, reacting.react, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
+        act = self.pool.write(room.room_id, reacting.react, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
+        await self.history.changing(room.room_id, act)
         return Reply(status=204)
 
     async def take_back(self, call: Call[Nothing, Nothing]) -> Reply:
         """Take one's own reaction back, if it is there."""
         chosen = _emoji(call)
         room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(room.room_id, reacting.take_back, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
+        act = self.pool.write(room.room_id, reacting.take_back, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
+        await self.history.changing(room.room_id, act)
         return Reply(status=204)
 
     async def who(self, call: Call[Nothing, PageQuery]) -> Reply:
@@ -83,9 +93,8 @@ class Reactions:
         chosen = _emoji(call)
         limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
         room = await self.door.reach(call.path["room_id"])
-        found = await self.pool.read(
+        found = await self.history.who_reacted(
             room.room_id,
-            reacting.who_reacted,
             call.user_id,
             *_place(call),
             chosen,
@@ -105,7 +114,7 @@ class Reactions:
         """Remove somebody's reaction; needs manage_messages."""
         chosen = _emoji(call)
         room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(
+        act = self.pool.write(
             room.room_id,
             reacting.remove_reaction,
             call.user_id,
@@ -115,6 +124,7 @@ class Reactions:
             reason=call.body.reason,
             now_ms=call.now_ms,
         )
+        await self.history.changing(room.room_id, act)
         return Reply(status=204)
 
     async def clear_emoji(self, call: Call[Why, Nothing]) -> Reply:
@@ -127,7 +137,7 @@ class Reactions:
 
     async def _clear(self, call: Call[Why, Nothing], chosen: str | None) -> Reply:
         room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(
+        act = self.pool.write(
             room.room_id,
             reacting.clear_reactions,
             call.user_id,
@@ -136,12 +146,13 @@ class Reactions:
             reason=call.body.reason,
             now_ms=call.now_ms,
         )
+        await self.history.changing(room.room_id, act)
         return Reply(status=204)
 
     async def pin(self, call: Call[Why, Nothing]) -> Reply:
         """Pin a message, which its channel is told by a message of the server; needs pin_messages."""
         room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(
+        act = self.pool.write(
             room.room_id,
             pinning.pin_message,
             call.user_id,
@@ -149,12 +160,13 @@ class Reactions:
             reason=call.body.reason,
             now_ms=call.now_ms,
         )
+        await self.history.changing(room.room_id, act)
         return Reply(status=204)
 
     async def unpin(self, call: Call[Why, Nothing]) -> Reply:
         """Take a message's pin out; needs pin_messages."""
         room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        await self.pool.write(
+        act = self.pool.write(
             room.room_id,
             pinning.unpin_message,
             call.user_id,
@@ -162,6 +174,7 @@ class Reactions:
             reason=call.body.reason,
             now_ms=call.now_ms,
         )
+        await self.history.changing(room.room_id, act)
         return Reply(status=204)
 
     async def pins(self, call: Call[Nothing, PageQuery]) -> Reply:

@@ -1,7 +1,7 @@
 """Reading: how far, what is left, what calls one, and taking all of it along."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ from router.wire.reading import ChooseLevel, MarkRead
 from shard.acts import joining, reading
 from shard.channel_levels import Level
 from shard.errors import NotFoundError, ShardError
+from shard.gathering import Gathered
+from shard.history import History
 from shard.pool import ShardPool
 from shard.read_markers import ChannelUnread
 from shard.rows import Message
@@ -44,6 +46,7 @@ class Reading:
 
     directory: Directory
     pool: ShardPool
+    history: History
     door: RoomDoor
     people: People
     page_size_max: int
@@ -175,9 +178,8 @@ class Reading:
         """List what others said that calls the caller, one of their roles or everyone, newest first."""
         limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
         room = await self.door.reach(call.path["room_id"])
-        found = await self.pool.read(
+        found = await self.history.list_mentions(
             room.room_id,
-            reading.list_mentions,
             call.user_id,
             before=None if place is None else MessageId(place[0]),
             limit=limit + 1,
@@ -189,9 +191,8 @@ class Reading:
         """Return all messages that the caller may read in a room, oldest first."""
         limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
         room = await self.door.reach(call.path["room_id"])
-        found = await self.pool.read(
+        found = await self.history.export_messages(
             room.room_id,
-            reading.export_messages,
             call.user_id,
             after=MessageId(0 if place is None else place[0]),
             limit=limit + 1,
@@ -199,12 +200,13 @@ class Reading:
         )
         return Reply(await self._gathered(room.room_id, found, limit))
 
-    async def _gathered(self, room_id: RoomId, found: Sequence[Message], limit: int) -> GatheredPageView:
-        page = found[:limit]
+    async def _gathered(self, room_id: RoomId, found: Gathered[Message], limit: int) -> GatheredPageView:
+        page = found.rows[:limit]
+        goes_on = len(found.rows) > limit or not found.is_whole
         return {
             "messages": talk_views.messages(room_id, page),
             "users": await self.people.of(talk_views.people_in(page)),
-            "next_cursor": cursors.write(page[-1].id) if len(found) > limit else None,
+            "next_cursor": cursors.write(page[-1].id) if goes_on else None,
         }
 
     async def levels(self, call: Call[Any, Any]) -> Reply:

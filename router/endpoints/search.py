@@ -18,9 +18,8 @@ from router.views.search import SearchView
 from router.wire.fields import Nothing
 from router.wire.search import SearchQuery
 from shard import queries
-from shard.acts import searching
 from shard.acts.searching import Ranking
-from shard.pool import ShardPool
+from shard.searches import Searches
 
 SEARCH = "/v1/rooms/{room_id}/search"
 
@@ -34,7 +33,7 @@ class Search:
 
     directory: Directory
     door: RoomDoor
-    pool: ShardPool
+    searches: Searches
     people: People
     page_size_max: int
     deadline_seconds: float
@@ -62,29 +61,27 @@ class Search:
         channel_id = None if asked.channel_id is None else ChannelId(asked.channel_id)
         seconds = SHARE * self.deadline_seconds
         if is_ranked:
-            found = await self.pool.search(
-                self.deadline_seconds,
+            found = await self.searches.ranked(
                 room.room_id,
-                searching.rank_messages,
                 call.user_id,
                 query,
                 channel_id=channel_id,
                 ranking=Ranking(*place or ()),
                 limit=limit,
                 seconds=seconds,
+                deadline_seconds=self.deadline_seconds,
                 now_ms=call.now_ms,
             )
         else:
-            found = await self.pool.search(
-                self.deadline_seconds,
+            found = await self.searches.newest(
                 room.room_id,
-                searching.search_messages,
                 call.user_id,
                 query,
                 channel_id=channel_id,
                 before=place[0] if place else ids.ID_MAX,
                 limit=limit,
                 seconds=seconds,
+                deadline_seconds=self.deadline_seconds,
                 now_ms=call.now_ms,
             )
         answer: SearchView = {

@@ -12,8 +12,8 @@ from router.views import talk as views
 from router.views.talk import MessagePageView, MessageView
 from router.wire.fields import Nothing
 from router.wire.talk import HistoryQuery, SendMessage
-from shard.acts import paging, talking
-from shard.pool import ShardPool
+from shard.acts import paging
+from shard.history import History
 
 MESSAGES = "/v1/rooms/{room_id}/channels/{channel_id}/messages"
 
@@ -23,7 +23,7 @@ class Talk:
     """The endpoints and what they need."""
 
     door: RoomDoor
-    pool: ShardPool
+    history: History
     people: People
     message_length_max: int
     page_size_max: int
@@ -49,9 +49,8 @@ class Talk:
         """Store a message, and answer when it is on disk: 201 for a new one, 200 when its nonce was sent before."""
         draft = sending.draft(call.body, self.message_length_max)
         room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        sent = await self.pool.write(
+        sent = await self.history.send_message(
             room.room_id,
-            talking.send_message,
             call.user_id,
             call.path["channel_id"],
             draft,
@@ -63,9 +62,8 @@ class Talk:
         """Read a stretch of a channel or of one thread."""
         span = self._span(call.query)
         room = await self.door.reach(call.path["room_id"])
-        page = await self.pool.read(
+        page = await self.history.read_page(
             room.room_id,
-            paging.read_page,
             call.user_id,
             call.path["channel_id"],
             None if call.query.thread_id is None else ThreadId(call.query.thread_id),
@@ -97,9 +95,8 @@ class Talk:
     async def one(self, call: Call[Nothing, Nothing]) -> Reply:
         """Read one message."""
         room = await self.door.reach(call.path["room_id"])
-        message = await self.pool.read(
+        message = await self.history.get_message(
             room.room_id,
-            paging.get_message,
             call.user_id,
             call.path["channel_id"],
             call.path["message_id"],

@@ -19,9 +19,10 @@ from router.views.gateway import PresenceListView
 from router.views.reading import MarkerView
 from router.views.values import moment, text_or_none
 from router.wire.gateway import AskPresences, Presence, Read, Send, Subscribe, Typing, Unsubscribe
-from shard.acts import joining, reading, talking, watching
+from shard.acts import joining, reading, watching
 from shard.acts.talking import Sent
 from shard.errors import ConflictError, NotFoundError
+from shard.history import History
 from shard.messages import Draft
 from shard.pool import ShardPool
 
@@ -40,6 +41,7 @@ class Acts:
     identification: Identification
     door: RoomDoor
     pool: ShardPool
+    history: History
     message_length_max: int
 
     def ops(self) -> Mapping[str, Op]:
@@ -66,8 +68,8 @@ class Acts:
         return await self._store(user_id, asked, draft, now_ms)
 
     def _store(self, user_id: UserId, asked: Send, draft: Draft, now_ms: int) -> Awaitable[Sent]:
-        return self.pool.write(
-            RoomId(asked.room_id), talking.send_message, user_id, ChannelId(asked.channel_id), draft, now_ms=now_ms
+        return self.history.send_message(
+            RoomId(asked.room_id), user_id, ChannelId(asked.channel_id), draft, now_ms=now_ms
         )
 
     async def typing(self, connection: Connection, asked: Typing, now_ms: int) -> None:

@@ -26,6 +26,7 @@ from router.gateway.sockets import Receiver, Socket
 from router.gateway.tallies import Tallies
 from router.gateway.tickets import Tickets
 from router.limits import Buckets
+from shard.history import History
 from shard.pool import ShardPool
 from shard.rows import Event
 
@@ -89,6 +90,7 @@ class Gateway:
         self,
         directory: Directory,
         pool: ShardPool,
+        history: History,
         *,
         admission: Admission,
         rates: Rates,
@@ -101,7 +103,9 @@ class Gateway:
         self.tickets = Tickets()
         self._identification = Identification(directory, pool, self.hub, self.presences, self.tickets, clock)
         door = RoomDoor(directory.rooms, directory.chats, pool)
-        self.acts = Acts(self.hub, self.presences, self._identification, door, pool, admission.message_length_max)
+        self.acts = Acts(
+            self.hub, self.presences, self._identification, door, pool, history, admission.message_length_max
+        )
         self._desk = Desk(self.hub, self.presences, self._identification, self.acts.ops(), rates, self.tallies, clock)
         self._admission = admission
         self._rates = rates

@@ -3,16 +3,18 @@
 Whoever may not read a message is answered as if it were not there; authors always see their own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ids import ChannelId, MessageId, ThreadId, UserId
 from shard import access, audit, mentions, messages, permissions, threads
 from shard.access import Channel
-from shard.acts import talking
+from shard.acts import archiving, talking
 from shard.connections import Reader, Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
 from shard.messages import Version
 from shard.rows import Message
+from shard.segment_files import Edges
+from shard.segments import Segment
 
 AT_ONCE_MAX = 100
 """Messages that one request deletes or moves: a page of them."""
@@ -56,6 +58,11 @@ def list_versions(
     """Return what a message said, oldest first and at last what it says, with the place to go on from, if any."""
     channel = access.open_channel(reader, user_id, channel_id, permissions.READ_HISTORY, now_ms=now_ms)
     message = messages.one(reader, channel, message_id)
+    return versions_of(reader, message, after=after, limit=limit)
+
+
+def versions_of(reader: Reader, message: Message, *, after: int, limit: int) -> tuple[list[Version], int | None]:
+    """Return what a message said that its reader may read, and the place to go on from, if any."""
     replaced = messages.versions(reader, message, after=after, limit=limit)
     versions = [version for _, version in replaced]
     if len(replaced) == limit:
@@ -80,17 +87,69 @@ def delete_message(
     """
     channel = access.open_channel(writer, user_id, channel_id, 0, now_ms=now_ms)
     message = _seen(writer, channel, message_id)
-    is_own = message.user_id == user_id and message.content_type != "system"
-    if not is_own and not channel.may(permissions.MANAGE_MESSAGES):
-        raise ForbiddenError("Only its author, or who manages messages, deletes a message.", need="manage_messages")
+    is_own = _require_deletable(channel, message)
     messages.erase(writer, [message], actor_id=user_id, now_ms=now_ms)
     if not is_own:
-        # What it said is in the log, where it can be erased; the audit log is for good.
-        before = {"channel_id": str(channel_id), "user_id": str(message.user_id)}
-        audit.append(
-            writer, "message.deleted", actor_id=user_id, target=("message", message_id), before=before,
-            reason=reason, now_ms=now_ms,
-        )  # fmt: skip
+        _audit_deleted(writer, user_id, message, reason, now_ms)
+
+
+def _audit_deleted(writer: Writer, user_id: UserId, message: Message, reason: str | None, now_ms: int) -> None:
+    # What it said is in the log, where it can be erased; the audit log is for good.
+    before = {"channel_id": str(message.channel_id), "user_id": str(message.user_id)}
+    audit.append(
+        writer, "message.deleted", actor_id=user_id, target=("message", message.id), before=before,
+        reason=reason, now_ms=now_ms,
+    )  # fmt: skip
+
+
+def _require_deletable(channel: Channel, message: Message) -> bool:
+    """Raise NotFoundError or ForbiddenError unless the channel's opener may delete a message; tell whether it is their
+    own."""
+    if message.user_id != channel.user_id and not channel.may(permissions.READ_HISTORY):
+        raise NotFoundError("message")
+    is_own = message.user_id == channel.user_id and message.content_type != "system"
+    if not is_own and not channel.may(permissions.MANAGE_MESSAGES):
+        raise ForbiddenError("Only its author, or who manages messages, deletes a message.", need="manage_messages")
+    return is_own
+
+
+def delete_archived(
+    writer: Writer,
+    user_id: UserId,
+    channel_id: ChannelId,
+    segment: Segment,
+    found: Sequence[Message],
+    edges: Edges,
+    *,
+    is_many: bool,
+    reason: str | None = None,
+    now_ms: int,
+) -> bool:
+    """Delete messages that a segment, as it was seen, has, with the edges that are left; False when it changed since.
+
+    Raises as `delete_message` and `delete_messages` do.
+    """
+    need = permissions.MANAGE_MESSAGES | permissions.READ_HISTORY if is_many else 0
+    channel = access.open_channel(writer, user_id, channel_id, need, now_ms=now_ms)
+    own = [is_many or _require_deletable(channel, message) for message in found]
+    if not archiving.erase_archived(writer, segment, found, edges, actor_id=user_id, now_ms=now_ms):
+        return False
+    if is_many:
+        named = {str(message.id): str(message.user_id) for message in found}
+        _audit_many(writer, user_id, channel_id, named, reason, now_ms)
+    elif not all(own):
+        _audit_deleted(writer, user_id, found[0], reason, now_ms)
+    return True
+
+
+def _audit_many(
+    writer: Writer, user_id: UserId, channel_id: ChannelId, found: Mapping[str, str], reason: str | None, now_ms: int
+) -> None:
+    """Write into the room's record that somebody deleted messages, given with their authors."""
+    audit.append(
+        writer, "message.bulk_deleted", actor_id=user_id, target=("channel", channel_id), before={"messages": found},
+        reason=reason, now_ms=now_ms,
+    )  # fmt: skip
 
 
 def delete_messages(
@@ -108,11 +167,8 @@ def delete_messages(
     found = messages.some(writer, channel, message_ids)
     if found:
         messages.erase(writer, found, actor_id=user_id, now_ms=now_ms)
-        before = {"messages": {str(message.id): str(message.user_id) for message in found}}
-        audit.append(
-            writer, "message.bulk_deleted", actor_id=user_id, target=("channel", channel_id), before=before,
-            reason=reason, now_ms=now_ms,
-        )  # fmt: skip
+        named = {str(message.id): str(message.user_id) for message in found}
+        _audit_many(writer, user_id, channel_id, named, reason, now_ms)
     return [message.id for message in found]
 
 

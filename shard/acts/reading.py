@@ -2,12 +2,23 @@
 
 from typing import NamedTuple
 
+import ids
 from ids import ChannelId, MessageId, ThreadId, UserId
-from shard import access, channel_levels, overviews, permissions, read_markers, threads
+from shard import (
+    access,
+    channel_levels,
+    overviews,
+    permissions,
+    read_markers,
+    segment_filters,
+    segments,
+    threads,
+)
 from shard.channel_levels import Level
 from shard.connections import Reader, Writer
 from shard.read_markers import ChannelUnread, ThreadUnread
 from shard.rows import Message
+from shard.segments import Segment
 
 
 def mark_read(
@@ -79,6 +90,51 @@ def export_messages(reader: Reader, user_id: UserId, *, after: MessageId, limit:
     """Return all that one may read in the room, oldest first."""
     sight = access.open_channels(reader, user_id, now_ms=now_ms)
     return overviews.every(reader, sight.where(permissions.READ_HISTORY), after=after, limit=limit)
+
+
+class Export(NamedTuple):
+    """The next messages that the shard has for an export, and the segments that may have some among them."""
+
+    messages: list[Message]
+    segments: list[Segment]
+
+
+def begin_export(reader: Reader, user_id: UserId, *, after: MessageId, limit: int, now_ms: int) -> Export:
+    """Return the beginning of what `export_messages` returns, and which segments continue it."""
+    sight = access.open_channels(reader, user_id, now_ms=now_ms)
+    channels = sight.where(permissions.READ_HISTORY)
+    found = overviews.every(reader, channels, after=after, limit=limit)
+    below = found[-1].id if len(found) == limit else ids.ID_MAX
+    return Export(found, segments.of_channels(reader, channels, above=after, below=below, newest_first=False))
+
+
+class Calls(NamedTuple):
+    """The newest messages of the shard that call somebody, and the segments that may have some among them.
+
+    `targets` is what calls them, as (type, id), `joined_at` when they joined: nothing of before calls them.
+    """
+
+    messages: list[Message]
+    segments: list[Segment]
+    targets: list[tuple[str, int]]
+    joined_at: int
+
+
+def begin_mentions(reader: Reader, user_id: UserId, *, before: MessageId | None, limit: int, now_ms: int) -> Calls:
+    """Return the beginning of what `list_mentions` returns, and which segments continue it."""
+    sight = access.open_channels(reader, user_id, now_ms=now_ms)
+    channels = sight.where(permissions.READ_HISTORY)
+    found = overviews.calling(reader, user_id, channels, before=before, limit=limit)
+    place = MessageId(ids.ID_MAX) if before is None else before
+    above = found[-1].id if len(found) == limit else 0
+    named = segments.of_channels(reader, channels, above=above, below=place, newest_first=True)
+    if not named:
+        return Calls(found, [], [], 0)
+    targets, joined_at = overviews.callers(reader, user_id)
+    kept = segments.filters(reader, [one.id for one in named])
+    keys = [segment_filters.mention(*target) for target in targets]
+    may = [one for one in named if any(segment_filters.may_have(kept[one.id], [key]) for key in keys)]
+    return Calls(found, may, targets, joined_at)
 
 
 def set_level(writer: Writer, user_id: UserId, channel_id: ChannelId, level: Level | None, *, now_ms: int) -> None:

@@ -28,19 +28,23 @@ def send_message(
     channel_id: ChannelId,
     draft: Draft,
     *,
+    reply_is_archived: bool = False,
     now_ms: int,
     sent_at: int | None = None,
 ) -> Sent:
     """Store a message once: a nonce that this person has used returns the message it made, even where they may send
     no more, as long as they see the channel.
 
-    `sent_at` is the original time of an imported message, which calls nobody. Raises NotFoundError for a channel,
+    `sent_at` is the original time of an imported message, which calls nobody; `reply_is_archived` says that the
+    replied-to message was found in a segment. Raises NotFoundError for a channel,
     thread, replied-to message or upload that the sender does not have there, ForbiddenError without permission,
     ConflictError where the channel or thread takes no messages and for an upload that cannot be sent, SlowModeError too
     soon after the one before.
     """
     try:
         channel = _open_for(writer, user_id, channel_id, draft, now_ms=now_ms, is_live=sent_at is None)
+        if draft.reply_to_id is not None and not reply_is_archived:
+            messages.one(writer, channel, draft.reply_to_id)
         claimed = attachments.claim(writer, channel, draft.attachment_ids) if draft.attachment_ids else ()
     except RejectedError:
         known = _stored(writer, user_id, channel_id, draft, now_ms=now_ms)
@@ -78,8 +82,6 @@ def _open_for(
             raise ConflictError("This thread is locked.")
     elif channel.thread_mode == "required":
         raise ConflictError("Messages of this channel belong into a thread: name one, or open one first.")
-    if draft.reply_to_id is not None:
-        messages.one(writer, channel, draft.reply_to_id)
     if channel.slow_mode_seconds and is_live:
         _require_slow(writer, channel, now_ms)
     return channel

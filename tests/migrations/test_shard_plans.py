@@ -304,10 +304,22 @@ QUERIES: dict[str, tuple[str, str]] = {
         "AND (type IN (?, ?) OR substr(type, 1, instr(type, '.') - 1) IN (?, ?)) ORDER BY seq LIMIT ?",
         "events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
     ),
-    "segments from a message on": (
+    "segments that may continue a page": (
         "SELECT id, object_key FROM segments "
-        "WHERE channel_id = ? AND state = 'active' AND last_id >= ? ORDER BY last_id LIMIT ?",
+        "WHERE channel_id = ? AND last_id > ? AND first_id < ? ORDER BY last_id DESC LIMIT ?",
         "idx_segments_channel_id (channel_id=? AND last_id>?)",
+    ),
+    "where a thread is archived": (
+        "SELECT segment_id FROM segment_threads WHERE thread_id = ? AND last_id > ? AND first_id < ?",
+        "PRIMARY KEY (thread_id=?)",
+    ),
+    "threads of a segment": (
+        "SELECT thread_id FROM segment_threads WHERE segment_id = ?",
+        "idx_segment_threads_segment_id (segment_id=?)",
+    ),
+    "files of an archived message": (
+        "SELECT id FROM archived_attachments WHERE message_id = ?",
+        "idx_archived_attachments_message_id (message_id=?)",
     ),
 }
 """What a shard is asked for often, and the access path that must answer it."""

@@ -9,6 +9,7 @@ import pytest
 import sqlite
 from migrations import engine
 from shard import tallies
+from tests.migrations import archive_rows
 
 SIZE_BYTES_MAX = 200 * 1024
 """What an empty room may cost on disk; a direct conversation is a shard, too."""
@@ -16,7 +17,7 @@ SIZE_BYTES_MAX = 200 * 1024
 SHA256 = "0" * 64
 AT = 1_700_000_000_000
 
-ROWS: dict[str, dict[str, object]] = {
+_OWN: dict[str, dict[str, object]] = {
     "members": {"user_id": 7, "joined_at": AT},
     "roles": {"id": 1, "name": "everyone", "color": "#aabbcc", "permissions": 3, "created_at": AT},
     "member_roles": {"user_id": 7, "role_id": 1, "granted_by": 7, "granted_at": AT},
@@ -69,21 +70,8 @@ ROWS: dict[str, dict[str, object]] = {
         "created_by": 7,
         "created_at": AT,
     },
-    "segments": {
-        "id": 9,
-        "channel_id": 2,
-        "object_key": "k",
-        "sha256": SHA256,
-        "first_id": 4,
-        "last_id": 4,
-        "first_at": AT,
-        "last_at": AT,
-        "message_count": 1,
-        "bytes": 10,
-        "state": "active",
-        "created_at": AT,
-    },
 }
+ROWS = _OWN | archive_rows.ROWS
 """One good row of every table but `room`, in an order that satisfies the references."""
 
 REFUSED: list[tuple[str, dict[str, object]]] = [
@@ -159,10 +147,7 @@ REFUSED: list[tuple[str, dict[str, object]]] = [
     ("webhooks", {"direction": "outgoing"}),
     ("webhooks", {"channel_id": None}),
     ("webhooks", {"disabled_at": AT}),
-    ("segments", {"last_id": 3}),
-    ("segments", {"last_at": AT - 1}),
-    ("segments", {"message_count": 0}),
-    ("segments", {"state": "lost"}),
+    *archive_rows.WRONG,
 ]
 """One change each that turns the good row of a table into one that the schema must refuse."""
 
@@ -370,7 +355,16 @@ def test_the_event_log_is_append_only(shard: apsw.Connection, change: str) -> No
 def test_deleting_a_channel_takes_what_is_in_it(shard: apsw.Connection) -> None:
     """What belongs to a channel goes with it, in every table, and the search index too."""
     shard.execute("DELETE FROM channels")
-    kept = {"members", "roles", "member_roles", "bans", "categories", "category_overwrites", "events", "segments"}
+    kept = {
+        "members",
+        "roles",
+        "member_roles",
+        "bans",
+        "categories",
+        "category_overwrites",
+        "events",
+        "room",
+    } | archive_rows.KEPT
     gone = set(ROWS) - kept - {"audit_log", "freed_files", "file_usage"}
     left = {table for table in gone if rows(shard, f"SELECT count(*) FROM {table}") != [(0,)]}
     assert left == set()

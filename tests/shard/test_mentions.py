@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -36,7 +37,7 @@ def shard(tmp_path: Path) -> Iterator[tuple[Writer, stage.Room]]:
         yield writer, room
 
 
-def send(writer: Writer, room: stage.Room, text: str, user_id: UserId = stage.ANNA, **options: int) -> MessageId:
+def send(writer: Writer, room: stage.Room, text: str, user_id: UserId = stage.ANNA, **options: Any) -> MessageId:
     """Send a message and return its id, once it is clear that it is read as it was returned."""
     sent = talking.send_message(writer, user_id, room.general, Draft(text), now_ms=NOW, **options).message
     assert paging.get_message(writer, stage.OWNER, room.general, sent.id, now_ms=NOW) == sent

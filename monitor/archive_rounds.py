@@ -1,0 +1,119 @@
+"""Takes the archiver around the rooms: those that are near their size limit, those with deletions to make true, and all
+others in turn. It also removes objects that no room names, and those of deleted rooms."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from directory import room_pages
+from directory.directory import Directory
+from directory.room_pages import ListedRoom
+from ids import RoomId
+from monitor.archiving import Archiver, Outcome, Progress
+from objects.errors import ObjectError
+from shard import segments
+from shard.acts import archiving
+from shard.errors import ShardError
+from shard.rows import Event
+
+log = logging.getLogger(__name__)
+
+ROOMS_PER_ROUND: Final = 20
+"""Rooms that one round visits in turn; each is opened for it."""
+HINTS_MAX: Final = 1_000
+"""Rooms remembered in which something was deleted; others wait for their turn."""
+ORPHAN_MS: Final = 86_400_000
+"""An object that no room names stays for a day: another process may be about to name it."""
+
+_KEY: Final = re.compile(r"archive/([1-9][0-9]{0,18})/.+")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The size of a full room in bytes, and the percentage of it from which on history moves; 0 is never."""
+
+    size_bytes_max: int
+    pressure_percent: int
+
+
+class ArchiveRounds:
+    """One round after the other; `publish` tells it of commits."""
+
+    def __init__(self, directory: Directory, archiver: Archiver, limits: Limits) -> None:
+        self._directory = directory
+        self._archiver = archiver
+        self._limits = limits
+        self._after = RoomId(0)
+        self._hinted: set[RoomId] = set()
+
+    def publish(self, room_id: RoomId, events: Sequence[Event]) -> None:
+        """Look at a commit for what was deleted by it: archived messages of it are to leave their objects."""
+        if len(self._hinted) < HINTS_MAX and any(event.type == "message.deleted" for event in events):
+            self._hinted.add(room_id)
+
+    async def run(self) -> list[Outcome]:
+        """Visit the next rooms, and return what was done to those in which something was."""
+        hinted, self._hinted = self._hinted, set()
+        async with self._directory.database.read() as reader:
+            page = await room_pages.all_rooms(reader, after=self._after, limit=ROOMS_PER_ROUND)
+        self._after = page[-1].id if len(page) == ROOMS_PER_ROUND else RoomId(0)
+        outcomes = [await self.visit(room) for room in page]
+        again = [room_id for room_id in hinted - {room.id for room in page} if await self._has_hidden(room_id)]
+        outcomes += [await self._archiver.visit(room_id) for room_id in again]
+        return [outcome for outcome in outcomes if outcome != Outcome(outcome.room_id)]
+
+    async def _has_hidden(self, room_id: RoomId) -> bool:
+        try:
+            return await self._archiver.pool.read(room_id, segments.to_rewrite) is not None
+        except ShardError as error:
+            log.warning("a room cannot be asked for its archive", extra={"room_id": room_id, "reason": str(error)})
+            return False
+
+    async def visit(
+        self, room: ListedRoom, *, under_pressure: bool = False, progress: Progress = lambda _count: None
+    ) -> Outcome:
+        """Do what is to be done in one room."""
+        if room.state == "creating":
+            return Outcome(room.id)
+        if room.state == "deleted":
+            return await self._clear(room.id)
+        try:
+            used = await self._archiver.pool.read(room.id, archiving.used_bytes)
+        except ShardError as error:
+            return Outcome(room.id, error=str(error))
+        percent = self._limits.pressure_percent
+        is_near = bool(percent) and used * 100 >= percent * self._limits.size_bytes_max
+        return await self._archiver.visit(room.id, under_pressure=under_pressure or is_near, progress=progress)
+
+    async def _clear(self, room_id: RoomId) -> Outcome:
+        """Remove the objects of a deleted room."""
+        count = 0
+        try:
+            async for page in self._archiver.store.pages(f"archive/{room_id}/"):
+                for key in page:
+                    await self._archiver.store.delete(key)
+                    count += 1
+        except ObjectError as error:
+            return Outcome(room_id, objects_removed=count, error=str(error))
+        return Outcome(room_id, objects_removed=count)
+
+    async def sweep(self) -> int:
+        """Remove objects of a day ago that no room names, which crashes left, and return how many these were."""
+        count, now_ms = 0, self._archiver.clock()
+        async for page in self._archiver.store.pages("archive/"):
+            by_room: dict[RoomId, list[str]] = {}
+            for key in page:
+                if found := _KEY.fullmatch(key):
+                    by_room.setdefault(RoomId(int(found[1])), []).append(key)
+            for room_id, keys in by_room.items():
+                if not self._archiver.pool.has(room_id):
+                    continue  # a room whose file is missing may be restored
+                named = await self._archiver.pool.read(room_id, segments.keys, keys)
+                for key in keys:
+                    if key not in named and (await self._archiver.store.head(key)).stored_at < now_ms - ORPHAN_MS:
+                        log.warning("an object that no room names is removed", extra={"key": key})
+                        await self._archiver.store.delete(key)
+                        count += 1
+        return count

@@ -1,0 +1,242 @@
+"""`rookery archive`: old history into object storage, and what is known of it there."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from config.settings import Settings
+from directory import room_pages
+from directory.room_pages import ListedRoom
+from ids import ChannelId, RoomId
+from monitor.archive_rounds import ArchiveRounds, Limits
+from monitor.archiving import Outcome
+from rookery import composition, options
+from rookery.composition import Stores, now_ms
+from rookery.errors import CommandError, UsageError
+from rookery.outputs import AsJson, Output, counted, facts, size, speaking, table
+from shard import policies
+from shard.acts import archiving
+from shard.acts.archiving import Standing
+from shard.errors import ShardError
+from shard.policies import Policy
+
+ROOMS_PAGE = 500
+CACHE = "archive-cache.command"
+"""The command's own copies of segments, beside those of a running server."""
+
+app = typer.Typer(no_args_is_help=True, help="Move old messages into object storage, where they stay readable.")
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Communities by name, or rooms by id.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A community's name, or any room's id.")]
+InChannel = Annotated[str | None, typer.Option("--channel", help="Only this channel, by name or id.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    stores: Stores
+    rounds: ArchiveRounds
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[_Opened]:
+    async with (
+        composition.open_stores(settings) as stores,
+        composition.open_archive(settings, cache_name=CACHE) as archive,
+    ):
+        limits = Limits(settings.shards.size_limit_bytes, settings.history.archive_at_percent)
+        archiver = composition.open_archiver(settings, stores, archive)
+        yield _Opened(stores, ArchiveRounds(stores.directory, archiver, limits))
+
+
+async def _rooms(stores: Stores, names: list[str] | None) -> list[ListedRoom]:
+    """Return the named rooms, or all."""
+    found: list[ListedRoom] = []
+    async with stores.directory.database.read() as reader:
+        while page := await room_pages.all_rooms(reader, after=found[-1].id if found else RoomId(0), limit=ROOMS_PAGE):
+            found += page
+    if not names:
+        return found
+    by_name = {name: room for room in found for name in (room.name, str(room.id)) if name is not None}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise CommandError(f"There is no room {missing[0]}. See them all with: rookery room list")
+    return [by_name[name] for name in names]
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    names: Names = None,
+    all_rooms: Annotated[bool, typer.Option("--all", help="Visit every room.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Move all that may move (older than 7 days), whatever the policies say.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do now what the policies ask for: archive, delete, rewrite and tidy up. Running it again goes on.
+
+    Works beside a running server. Example: rookery archive run lean
+    """
+    with speaking(as_json=as_json) as output:
+        if bool(names) == all_rooms:
+            raise UsageError("Name the rooms to visit, or say --all.")
+        settings = options.of(context).existing()
+        with output.progress() as bar:
+            outcomes = asyncio.run(_run(settings, names, bar, under_pressure=now))
+        _tell(output, outcomes)
+        if any(outcome.error for outcome in outcomes):
+            raise typer.Exit(1)
+
+
+async def _run(settings: Settings, names: list[str] | None, bar: Progress, *, under_pressure: bool) -> list[Outcome]:
+    outcomes = []
+    async with _opened(settings) as opened:
+        for room in await _rooms(opened.stores, names):
+            task = bar.add_task(room.name or str(room.id), total=room.message_count or None)
+            advance = partial(bar.advance, task)
+            outcomes.append(await opened.rounds.visit(room, under_pressure=under_pressure, progress=advance))
+            bar.remove_task(task)
+    return outcomes
+
+
+def _tell(output: Output, outcomes: list[Outcome]) -> None:
+    columns = ("room", "moved", "segments", "rewritten", "deleted", "stored", "error")
+    rows = [
+        (
+            one.room_id, one.messages_moved, one.segments_made, one.segments_rewritten, one.messages_deleted,
+            size(one.stored_bytes), one.error,
+        )
+        for one in outcomes
+        if one != Outcome(one.room_id)
+    ]  # fmt: skip
+    shown = table(*columns, rows=rows) if rows else "Nothing was to be done."
+    told = [{**asdict(one), "room_id": str(one.room_id)} for one in outcomes]
+    output.give(told, shown)
+    moved = sum(one.messages_moved for one in outcomes)
+    output.note(f"Visited {counted(len(outcomes), 'room')}, moved {counted(moved, 'message')}.")
+
+
+@app.command()
+def status(context: typer.Context, names: Names = None, as_json: AsJson = False) -> None:
+    """Show how much of each room's history is where, and what waits to be done.
+
+    Example: rookery archive status --json
+    """
+    with speaking(as_json=as_json) as output:
+        found = asyncio.run(_status(options.of(context).existing(), names))
+        rows = [
+            (
+                room.name or room.id, one.live_messages, size(one.live_bytes), one.archived_messages,
+                size(one.stored_bytes), one.segments, one.hidden, one.unfinished,
+            )
+            for room, one in found
+        ]  # fmt: skip
+        columns = ("room", "live", "size", "archived", "stored", "segments", "to rewrite", "unfinished")
+        told = [{"room_id": str(room.id), "name": room.name, **asdict(one)} for room, one in found]
+        output.give(told, table(*columns, rows=rows))
+
+
+async def _status(settings: Settings, names: list[str] | None) -> list[tuple[ListedRoom, Standing]]:
+    found = []
+    async with composition.open_stores(settings) as stores:
+        for room in await _rooms(stores, names):
+            if room.state in ("creating", "deleted"):
+                continue
+            try:
+                found.append((room, await stores.pool.read(room.id, archiving.standing)))
+            except ShardError:
+                if names:
+                    raise
+    return found
+
+
+@app.command()
+def policy(
+    context: typer.Context,
+    name: Name,
+    channel: InChannel = None,
+    archive_after: Annotated[
+        int | None, typer.Option("--archive-after", help="Days after which messages move; 0 is never.", min=0)
+    ] = None,
+    delete_after: Annotated[
+        int | None, typer.Option("--delete-after", help="Days after which messages are deleted for good.", min=1)
+    ] = None,
+    as_settings: Annotated[
+        bool, typer.Option("--as-settings", help="Do what the settings say for all rooms; a hold stays.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show or change what becomes of old messages of a room, or of one of its channels.
+
+    Example: rookery archive policy lean --channel general --archive-after 90
+    """
+    changes = {"archive_after_days": archive_after, "delete_after_days": delete_after}
+    given = {key: value for key, value in changes.items() if value is not None}
+
+    def change(now: Policy) -> Policy:
+        return replace(now, **(changes if as_settings else given))
+
+    _change(context, name, channel, change if given or as_settings else None, as_json=as_json)
+
+
+@app.command()
+def hold(
+    context: typer.Context,
+    name: Name,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the hold and in the room's record.")],
+    channel: InChannel = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep everything of a room or channel where it is: nothing is archived or deleted by age until it is released.
+
+    Example: rookery archive hold lean --reason "Case 12/2026"
+    """
+    _change(context, name, channel, lambda now: replace(now, is_held=True, hold_reason=reason[:512]), as_json=as_json)
+
+
+@app.command()
+def release(context: typer.Context, name: Name, channel: InChannel = None, as_json: AsJson = False) -> None:
+    """End a hold.
+
+    Example: rookery archive release lean
+    """
+    _change(context, name, channel, lambda now: replace(now, is_held=False, hold_reason=None), as_json=as_json)
+
+
+def _change(context: typer.Context, name: str, channel: str | None, change: Any, *, as_json: bool) -> None:
+    with speaking(as_json=as_json) as output:
+        settings = options.of(context).existing()
+        own, effective = asyncio.run(_changed(settings, name, channel, change))
+        shown = facts(
+            [
+                ("archived after", _days(effective.archive_after_days or None)),
+                ("deleted after", _days(effective.delete_after_days)),
+                ("held", (effective.hold_reason or "yes") if effective.is_held else "no"),
+                ("says so", "the room's settings, or the site's" if own is None else "its own policy"),
+            ]
+        )
+        output.give({"own": None if own is None else asdict(own), "effective": asdict(effective)}, shown)
+
+
+def _days(days: int | None) -> str:
+    return "never" if days is None else counted(days, "day")
+
+
+async def _changed(settings: Settings, name: str, channel: str | None, change: Any) -> tuple[Policy | None, Policy]:
+    async with composition.open_stores(settings) as stores:
+        (room,) = await _rooms(stores, [name])
+        place: ChannelId = policies.ROOM
+        if channel is not None:
+            place = await stores.pool.read(room.id, archiving.named_channel, channel)
+        own = await stores.pool.read(room.id, policies.own, place)
+        if change is not None:
+            own = change(own or Policy())
+            await stores.pool.write(room.id, archiving.set_policy, place, own, now_ms=now_ms())
+        default = composition.archive_policy(settings)
+        return own, await stores.pool.read(room.id, policies.of_channel, place, default)

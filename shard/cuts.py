@@ -1,0 +1,163 @@
+"""The cut: messages leave the shard's tables in the transaction that counts them in their segment.
+
+Each step is whole: what has moved stands in the manifest and nowhere else, what has not stands in the tables. A message
+that changed since its segment was built, or was pinned, stays where it is, and its copy is hidden.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from ids import ChannelId
+from shard import segments
+from shard.connections import Reader, Writer
+from shard.segment_files import Piece
+from shard.segments import Segment
+
+LOG_KEPT_MS: Final = 7 * 86_400_000
+"""Events that the log keeps whole: a client that was away for longer begins anew, and so does a webhook's receiver."""
+DROPPED_AT_ONCE: Final = 200
+"""Rows of deleted messages that one step drops."""
+TRIMMED_AT_ONCE: Final = 2_000
+"""Events that one step of trimming the log looks at, about 2 ms."""
+
+
+def nonce_hash(user_id: int, nonce: str) -> int:
+    """Return what is kept of an archived message's nonce."""
+    digest = hashlib.blake2b(f"{user_id}:{nonce}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def is_spent(reader: Reader, user_id: int, nonce: str) -> bool:
+    """Tell whether a person sent an archived message with this nonce."""
+    return reader.one("SELECT 1 FROM archived_nonces WHERE hash = ?", (nonce_hash(user_id, nonce),)) is not None
+
+
+def step(writer: Writer, segment: Segment, pieces: Sequence[Piece]) -> int:
+    """Move the next messages of a segment, which `pieces` are, and return how many of them could be moved."""
+    packed = orjson.dumps([piece.id for piece in pieces]).decode()
+    row = writer.one(_MOVABLE, (packed, segment.channel_id, segment.built_seq))
+    movable = frozenset(orjson.loads(row[0])) if row else frozenset()
+    moved = [piece for piece in pieces if piece.id in movable]
+    stay = [piece.id for piece in pieces if piece.id not in movable]
+    cut_id = pieces[-1].id
+    first_id, last_id = (moved[0].id, moved[-1].id) if moved else (None, None)
+    segments.advance(writer, segment.id, first_id=first_id, last_id=last_id, cut_id=cut_id, count=len(moved))
+    if stay:
+        segments.hide(writer, segment.id, stay)
+    segments.add_threads(writer, segment.id, [(piece.id, piece.thread_id) for piece in moved])
+    _spend(writer, [(piece.user_id, piece.nonce) for piece in moved])
+    _delete(writer, [piece.id for piece in moved])
+    _drop_deleted(writer, segment, cut_id)
+    return len(moved)
+
+
+def _delete(writer: Writer, message_ids: Sequence[int]) -> None:
+    packed = orjson.dumps(message_ids).decode()
+    writer.run(_KEEP_FILES, (packed,))
+    # Everything else that hangs on a message goes with it.
+    writer.run("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (packed,))
+
+
+def _drop_deleted(writer: Writer, segment: Segment, cut_id: int) -> None:
+    """Drop the empty rows of messages that were deleted before the cut came by; their nonces are spent."""
+    rows = writer.all(_DELETED, (segment.channel_id, cut_id, DROPPED_AT_ONCE))
+    if rows:
+        _spend(writer, [(row[1], row[2]) for row in rows])
+        packed = orjson.dumps([row[0] for row in rows]).decode()
+        writer.run("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (packed,))
+
+
+def _spend(writer: Writer, nonces: Sequence[tuple[int, str | None]]) -> None:
+    hashes = [nonce_hash(user_id, nonce) for user_id, nonce in nonces if nonce is not None]
+    if hashes:
+        writer.run(
+            "INSERT INTO archived_nonces (hash) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
+            (orjson.dumps(hashes).decode(),),
+        )
+
+
+def trim_log(writer: Writer, after_seq: int, *, now_ms: int) -> int | None:
+    """Remove, from a number of the log on, events of messages that are not in the tables any more: that they were
+    created, and what their segment has of them. Return how far the log was looked at, None at its kept end.
+
+    `room.first_seq` moves with it: from there on the log has every event.
+    """
+    end = _kept_from(writer, now_ms)
+    until = min(after_seq + TRIMMED_AT_ONCE, end - 1)
+    if until <= after_seq:
+        return None
+    writer.run(_TRIM, (after_seq, until))
+    if writer.changed():
+        writer.run("UPDATE room SET first_seq = max(first_seq, ?)", (until + 1,))
+    return until
+
+
+def _kept_from(reader: Reader, now_ms: int) -> int:
+    """Return the number of the first event that must stay: younger than LOG_KEPT_MS, or not yet told to a webhook."""
+    low, high = 1, (reader.one("SELECT coalesce(max(seq), 0) + 1 FROM events") or (1,))[0]
+    while low < high:
+        middle = (low + high) // 2
+        row = reader.one("SELECT created_at FROM events WHERE seq >= ? ORDER BY seq LIMIT 1", (middle,))
+        if row is not None and row[0] < now_ms - LOG_KEPT_MS:
+            low = middle + 1
+        else:
+            high = middle
+    row = reader.one("SELECT min(last_seq) FROM webhooks WHERE direction = 'outgoing' AND disabled_at IS NULL")
+    return low if row is None or row[0] is None else min(low, int(row[0]) + 1)
+
+
+def is_told(reader: Reader, *, before_ms: int) -> bool:
+    """Tell whether every webhook was told what happened before a time: what moves is not there to be told any more."""
+    row = reader.one("SELECT min(last_seq) FROM webhooks WHERE direction = 'outgoing' AND disabled_at IS NULL")
+    if row is None or row[0] is None:
+        return True
+    after = reader.one("SELECT created_at FROM events WHERE seq > ? ORDER BY seq LIMIT 1", (row[0],))
+    return after is None or after[0] >= before_ms
+
+
+def floor(reader: Reader, channel_id: ChannelId, *, kept: int) -> int:
+    """Return the id of the oldest of a channel's newest `kept` rows, which stay; 0 when it has no more than those."""
+    row = reader.one(
+        "SELECT id FROM messages WHERE channel_id = ? ORDER BY id DESC LIMIT 1 OFFSET ?", (channel_id, kept)
+    )
+    return 0 if row is None else int(row[0]) + 1
+
+
+def count_old(reader: Reader, channel_id: ChannelId, *, above: int = 0, below: int, limit: int) -> int:
+    """Return how many messages of a channel with ids between two could move, as far as `limit`."""
+    row = reader.one(
+        "SELECT count(*) FROM (SELECT 1 FROM messages WHERE channel_id = ? AND id > ? AND id < ? AND is_deleted = 0 "
+        "AND is_pinned = 0 LIMIT ?)",
+        (channel_id, above, below, limit),
+    )
+    assert row is not None
+    return int(row[0])
+
+
+_MOVABLE: Final = """
+    SELECT json_group_array(id) FROM messages
+    WHERE id IN (SELECT value FROM json_each(?1)) AND channel_id = ?2 AND is_deleted = 0 AND is_pinned = 0
+      AND NOT EXISTS (SELECT 1 FROM events e WHERE e.message_id = messages.id AND e.type <> 'message.created'
+                      AND e.seq > ?3)
+"""
+_KEEP_FILES: Final = """
+    INSERT INTO archived_attachments (id, message_id, channel_id, user_id, filename, size_bytes, mime_type, sha256,
+                                      object_key, width, height, duration_ms, created_at)
+    SELECT id, message_id, channel_id, user_id, filename, size_bytes, mime_type, sha256,
+           object_key, width, height, duration_ms, created_at
+    FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))
+"""
+_DELETED: Final = (
+    "SELECT id, user_id, nonce FROM messages WHERE channel_id = ? AND id <= ? AND is_deleted = 1 ORDER BY id LIMIT ?"
+)
+# What is known of a deleted message is in the log alone.
+_TRIM: Final = """
+    DELETE FROM events WHERE seq > ?1 AND seq <= ?2 AND message_id IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = events.message_id)
+      AND (type = 'message.created' OR NOT EXISTS (
+          SELECT 1 FROM events d WHERE d.message_id = events.message_id AND d.type <> 'message.created'
+          AND d.type = 'message.deleted'))
+"""

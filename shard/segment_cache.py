@@ -1,0 +1,265 @@
+"""Segments on local disk: fetched when they are asked, verified whenever they are read, removed when others need space.
+
+A file in the cache is a segment's object, compared with its SHA-256, unpacked, with a checksum for each page beside it.
+Everything here may be removed at any time: it is fetched again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, Concatenate, Final, ParamSpec, TypeVar
+
+import apsw
+import zstandard
+
+import sqlite
+from ids import RoomId
+from objects.errors import CorruptObjectError, ObjectError, ObjectNotFoundError, StoreUnavailableError
+from objects.store import Store
+from shard import checked_files, segment_files
+from shard.connections import Reader
+from shard.errors import ArchiveUnavailableError
+from shard.segments import Segment
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OPEN_MAX: Final = 64
+"""Segments that are open at once: three descriptors and a page cache each."""
+CACHE_KIB: Final = 1_024
+"""Page cache of an open segment: its newest pages and the upper parts of its trees."""
+FETCHES_MAX: Final = 4
+"""Segments fetched at once; others wait."""
+_SUMS: Final = ".sums"
+_PIECE: Final = 4 * 1024 * 1024
+"""Unpacked bytes that are written at once."""
+
+
+class _Open:
+    """A segment that is open; one question at a time."""
+
+    def __init__(self, connection: apsw.Connection, room_id: RoomId) -> None:
+        self.connection = connection
+        self.reader = Reader(connection, room_id)
+        self.lock = threading.Lock()
+
+
+class SegmentCache:
+    """Answers questions to segments, by whatever way their bytes come; lives on one event loop."""
+
+    def __init__(self, store: Store, folder: Path, *, bytes_max: int, threads: int = 2) -> None:
+        self._store = store
+        self._folder = folder
+        self._bytes_max = bytes_max
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="segments")
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(FETCHES_MAX)
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._lock = threading.Lock()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._sizes = _found(folder)
+
+    async def ask(
+        self,
+        room_id: RoomId,
+        segment: Segment,
+        act: Callable[Concatenate[Reader, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Ask something of a segment. Raises ArchiveUnavailableError when its bytes cannot be had now."""
+
+        def answer() -> T:
+            return self._answer(room_id, segment, lambda reader: act(reader, *args, **kwargs))
+
+        loop = asyncio.get_running_loop()
+        is_fresh = False
+        while True:
+            if segment.sha256 not in self._sizes:
+                await self._fetch(segment)
+                is_fresh = True
+            try:
+                return await loop.run_in_executor(self._executor, answer)
+            except apsw.ConnectionClosedError:
+                continue  # others needed its place between finding and asking it
+            except (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, _StaleError) as error:
+                # The copy on this disk is damaged or gone; the object may be whole.
+                log.warning(
+                    "a cached segment is fetched again", extra={"key": segment.object_key, "reason": str(error)}
+                )
+                await loop.run_in_executor(self._executor, self._discard, segment.sha256)
+                if is_fresh:
+                    raise ArchiveUnavailableError(segment.object_key) from error
+
+    def is_cached(self, segment: Segment) -> bool:
+        """Tell whether a segment can be asked without fetching it."""
+        return segment.sha256 in self._sizes
+
+    async def unpacked(self, segment: Segment) -> Path:
+        """Return the file of a segment, fetched where it is missing, for whoever copies it at once."""
+        if segment.sha256 not in self._sizes:
+            await self._fetch(segment)
+        return self._path(segment.sha256)
+
+    def _path(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.db"
+
+    def _answer(self, room_id: RoomId, segment: Segment, act: Callable[[Reader], T]) -> T:
+        found = self._opened(room_id, segment)
+        with found.lock:
+            return act(found.reader)
+
+    def _opened(self, room_id: RoomId, segment: Segment) -> _Open:
+        with self._lock:
+            found = self._open.get(segment.sha256)
+            if found is None:
+                found = self._open[segment.sha256] = self._connect(room_id, segment)
+            self._open.move_to_end(segment.sha256)
+            self._sizes.move_to_end(segment.sha256)
+            oldest = next(iter(self._open)) if len(self._open) > OPEN_MAX else None
+        if oldest is not None:
+            self._close(oldest)
+        return found
+
+    def _connect(self, room_id: RoomId, segment: Segment) -> _Open:
+        path = self._path(segment.sha256)
+        try:
+            sums = checked_files.unpacked(path.with_suffix(_SUMS).read_bytes())
+            size_bytes = path.stat().st_size
+        except OSError as error:
+            raise _StaleError("it is gone") from error
+        if sums is None or size_bytes != len(sums) * checked_files.PAGE_BYTES:
+            raise _StaleError("its checksums are damaged")
+        checked_files.expect(path, sums)
+        found = _Open(sqlite.open_immutable(path, vfs=checked_files.VFS, cache_kib=CACHE_KIB), room_id)
+        format_, channel_id, first_id, until_id, count = segment_files.guard(found.reader)
+        is_right = format_ == segment_files.FORMAT and channel_id == segment.channel_id and count > 0
+        if not is_right or until_id != segment.until_id or first_id > segment.first_id:
+            found.connection.close()
+            raise _StaleError("it is not the segment that the manifest names")
+        return found
+
+    async def _fetch(self, segment: Segment) -> None:
+        """Fetch a segment, once for all who wait for it."""
+        task = self._fetching.get(segment.sha256)
+        if task is None:
+            task = self._fetching[segment.sha256] = asyncio.create_task(self._fetch_alone(segment))
+            task.add_done_callback(lambda _: self._fetching.pop(segment.sha256, None))
+        await asyncio.shield(task)
+
+    async def _fetch_alone(self, segment: Segment) -> None:
+        async with self._slots:
+            if segment.file_bytes > min(self._bytes_max, segment_files.FILE_BYTES_MAX):
+                raise ArchiveUnavailableError(segment.object_key)
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._make_space, segment.file_bytes)
+            try:
+                async with self._store.open(segment.object_key) as reading:
+                    if reading.head.content.sha256 != segment.sha256:
+                        raise CorruptObjectError(segment.object_key, "it is another object than the manifest names")
+                    await self._unpack(segment, reading.chunks)
+            except (ObjectError, zstandard.ZstdError, OSError) as error:
+                retryable = isinstance(error, StoreUnavailableError | ObjectNotFoundError)
+                log.log(
+                    logging.WARNING if retryable else logging.ERROR,
+                    "a segment cannot be read",
+                    extra={"key": segment.object_key, "reason": str(error)},
+                )
+                raise ArchiveUnavailableError(segment.object_key) from error
+
+    async def _unpack(self, segment: Segment, chunks: AsyncIterator[bytes]) -> None:
+        """Write a segment's file; it gets its name only when all of it was compared."""
+        path = self._path(segment.sha256)
+        incoming = path.with_suffix(".incoming")
+        loop = asyncio.get_running_loop()
+        try:
+            with incoming.open("wb") as file:
+                unpacking = _Unpacking(file, segment.file_bytes)
+                async for chunk in chunks:
+                    await loop.run_in_executor(self._executor, unpacking.add, chunk)
+                await loop.run_in_executor(self._executor, unpacking.finish)
+            path.with_suffix(_SUMS).write_bytes(unpacking.sums.packed())
+            incoming.rename(path)
+        finally:
+            incoming.unlink(missing_ok=True)
+        with self._lock:
+            self._sizes[segment.sha256] = segment.file_bytes
+
+    def _make_space(self, size_bytes: int) -> None:
+        while True:
+            with self._lock:
+                if not self._sizes or sum(self._sizes.values()) + size_bytes <= self._bytes_max:
+                    return
+                oldest = next(iter(self._sizes))
+            self._discard(oldest)
+
+    def _discard(self, sha256: str) -> None:
+        """Forget a segment's file, and close it first."""
+        self._close(sha256)
+        with self._lock:
+            self._sizes.pop(sha256, None)
+            path = self._path(sha256)
+            for each in (path, path.with_suffix(_SUMS)):
+                each.unlink(missing_ok=True)
+
+    def _close(self, sha256: str) -> None:
+        with self._lock:
+            found = self._open.pop(sha256, None)
+        if found is not None:
+            with found.lock:
+                found.connection.close()
+            checked_files.forget(self._path(sha256))
+
+    async def close(self) -> None:
+        """End what is under way and close every segment."""
+        for task in [*self._fetching.values()]:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ArchiveUnavailableError):
+                await task
+        for sha256 in [*self._open]:
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._close, sha256)
+        await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
+
+
+class _StaleError(Exception):
+    """A cached file is not what it should be."""
+
+
+class _Unpacking:
+    """Unpacks a segment's bytes as they come, and counts and sums them."""
+
+    def __init__(self, file: BinaryIO, file_bytes: int) -> None:
+        self.sums = checked_files.Sums()
+        self._file = file
+        self._left = file_bytes
+        self._decompressor = zstandard.ZstdDecompressor().decompressobj(write_size=_PIECE)
+
+    def add(self, chunk: bytes) -> None:
+        """Take the next bytes of the object; raises CorruptObjectError when there are more than there should be."""
+        self._write(self._decompressor.decompress(chunk))
+
+    def finish(self) -> None:
+        """Raise CorruptObjectError when bytes are missing."""
+        if self._left or not self._decompressor.eof:
+            raise CorruptObjectError("a segment", f"{self._left} of its unpacked bytes are missing")
+        self._file.flush()
+
+    def _write(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            raise CorruptObjectError("a segment", "it has more bytes than the manifest says")
+        self.sums.add(data)
+        self._file.write(data)
+
+
+def _found(folder: Path) -> "OrderedDict[str, int]":
+    """Return the sizes of what an earlier process left, by SHA-256, those used longest ago first; remove the rest."""
+    for left in folder.glob("*.incoming"):
+        left.unlink(missing_ok=True)
+    files = [(path.stat().st_mtime_ns, path.stem, path.stat().st_size) for path in folder.glob("*.db")]
+    return OrderedDict((name, size_bytes) for _, name, size_bytes in sorted(files))

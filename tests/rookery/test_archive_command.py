@@ -1,0 +1,97 @@
+"""`rookery archive`: what operators do with old history, and what they are told."""
+
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shard.acts import archiving
+from tests.rookery.terminal import Ended, invoke
+
+YEAR_2020 = 1_577_836_800
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A data folder with one room in it."""
+
+    data: Path
+
+    def run(self, *words: str) -> Ended:
+        """Run `rookery archive`."""
+        return invoke("--data", self.data, "archive", *words)
+
+    def json(self, *words: str) -> Any:
+        """Run `rookery archive` for what it tells scripts; it succeeds."""
+        done = self.run(*words, "--json")
+        assert done.code == 0, done
+        return done.json
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
+    """Import 60 old messages into a room, and make segments small."""
+    monkeypatch.setattr(archiving, "NEWEST_KEPT", 10)
+    monkeypatch.setattr(archiving, "SEGMENT_MIN", 5)
+    monkeypatch.setattr("shard.segment_files.MESSAGES_MAX", 20)
+    lines = [
+        {
+            "channel": "general",
+            "topic": "",
+            "user": "Grace",
+            "timestamp": YEAR_2020 + number,
+            "content": f"rook {number}",
+        }
+        for number in range(60)
+    ]
+    history = tmp_path / "history.jsonl.gz"
+    history.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
+    data = tmp_path / "data"
+    assert invoke("--data", data, "import", history, "--room", "lean").code == 0
+    return Room(data)
+
+
+def test_history_is_archived_by_policy(room: Room) -> None:
+    """Without a policy nothing moves; with one, what is old moves, and the status says where it is."""
+    assert room.json("run", "lean")[0]["messages_moved"] == 0
+    told = room.json("policy", "lean", "--archive-after", "30")
+    assert told["effective"]["archive_after_days"] == 30
+    (outcome,) = room.json("run", "lean")
+    assert (outcome["messages_moved"], outcome["segments_made"], outcome["error"]) == (50, 3, None)
+    (status,) = room.json("status")
+    assert (status["live_messages"], status["archived_messages"], status["segments"]) == (10, 50, 3)
+    assert room.json("run", "--all")[0]["messages_moved"] == 0
+
+
+def test_what_is_held_stays(room: Room) -> None:
+    """A hold keeps all where it is, whatever is asked, and its end lets it go."""
+    room.json("policy", "lean", "--archive-after", "30")
+    told = room.json("hold", "lean", "--reason", "Case 12")
+    assert (told["effective"]["is_held"], told["effective"]["hold_reason"]) == (True, "Case 12")
+    assert room.json("run", "lean", "--now")[0]["messages_moved"] == 0
+    room.json("release", "lean")
+    assert room.json("run", "lean")[0]["messages_moved"] == 50
+
+
+def test_a_channel_may_delete_instead(room: Room) -> None:
+    """A channel's own policy goes before its room's, and deletes live and archived messages by age."""
+    room.json("policy", "lean", "--archive-after", "30")
+    room.json("run", "lean")
+    told = room.json("policy", "lean", "--channel", "general", "--delete-after", "365")
+    assert told["own"]["delete_after_days"] == 365
+    (outcome,) = room.json("run", "lean")
+    assert outcome["error"] is None
+    assert outcome["objects_removed"] == 3
+    (status,) = room.json("status", "lean")
+    assert (status["live_messages"], status["archived_messages"], status["segments"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("words", [("run",), ("run", "lean", "--all"), ("run", "nowhere"), ("policy", "nowhere")])
+def test_wrong_words_are_told(room: Room, words: tuple[str, ...]) -> None:
+    """A command without a room, or for one that is not there, says what to do instead."""
+    done = room.run(*words)
+    assert done.code in (1, 2)
+    assert "room" in done.err

@@ -1,0 +1,181 @@
+"""Two rooms of one history, of which one is archived: what readers are told of both must be the same."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from ids import ThreadId, UserId
+from monitor.archiving import Archiver, Outcome
+from objects import disk
+from objects.store import Store
+from shard import queries
+from shard.acts import archiving, branching
+from shard.acts.paging import Span
+from shard.acts.talking import Sent
+from shard.connections import Reader
+from shard.errors import ConflictError, ShardError
+from shard.history import History
+from shard.policies import Policy
+from shard.rows import Message
+from shard.searches import Searches
+from shard.segment_cache import SegmentCache
+from tests.shard import stage
+from tests.shard.stage import OWNER, Room, Stage
+
+__all__ = ["ConflictError", "queries"]
+
+DAY_MS = 86_400_000
+POLICY = Policy(archive_after_days=30)
+
+
+def shrink(monkeypatch: pytest.MonkeyPatch, *, kept: int = 5, least: int = 3, most: int = 6, step: int = 2) -> None:
+    """Make segments and cuts small, so that a few messages make many of them."""
+    monkeypatch.setattr(archiving, "NEWEST_KEPT", kept)
+    monkeypatch.setattr(archiving, "SEGMENT_MIN", least)
+    monkeypatch.setattr(archiving, "STEP", step)
+    monkeypatch.setattr("shard.segment_files.MESSAGES_MAX", most)
+
+
+@dataclass(slots=True)
+class Side:
+    """One of the two: a room, read through its history."""
+
+    stage: Stage
+    room: Room
+    history: History
+    searches: Searches
+    archiver: Archiver
+    store: Store
+
+    async def archive(self, *, under_pressure: bool = False) -> Outcome:
+        """Visit the room as the monitor does."""
+        return await self.archiver.visit(self.room.id, under_pressure=under_pressure)
+
+
+@dataclass(slots=True)
+class Twins:
+    """Both, and what happens to both."""
+
+    plain: Side
+    archived: Side
+    threads: list[ThreadId] = field(default_factory=list)
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        return self.plain, self.archived
+
+    @property
+    def now_ms(self) -> int:
+        return self.plain.stage.now_ms
+
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass."""
+        for side in self.sides:
+            side.stage.now_ms += milliseconds
+
+    async def do(self, act: Callable[[Side], Awaitable[Any]]) -> Any:
+        """Have the same done on both sides, and return what the archived one answers, which the plain one does too."""
+        plain, archived = [await _told(act(side)) for side in self.sides]
+        assert archived == plain, f"archived: {archived!r}\nplain:    {plain!r}"
+        if isinstance(archived, Refusal):
+            raise archived
+        return archived
+
+    async def send(self, content: str, **options: Any) -> Message:
+        """Send a message on both sides, a second after the last one."""
+        self.wait(1_000)
+        sent: Sent = await self.do(lambda side: side.stage.send(side.room, content, **options))
+        return sent.message
+
+    async def open_thread(self, title: str) -> ThreadId:
+        """Open a thread on both sides."""
+
+        async def act(side: Side) -> ThreadId:
+            made = await side.stage.pool.write(
+                side.room.id, branching.open_thread, OWNER, side.room.general, title, now_ms=self.now_ms
+            )
+            return made.id
+
+        self.threads.append(await self.do(act))
+        return self.threads[-1]
+
+    async def page(self, span: Span, thread_id: ThreadId | None = None, user_id: UserId = OWNER) -> list[Message]:
+        """Read a page of both sides; they agree in all that a page tells."""
+
+        async def act(side: Side) -> Any:
+            page = await side.history.read_page(
+                side.room.id, user_id, side.room.general, thread_id, span, now_ms=self.now_ms
+            )
+            replied = sorted(_unpacked(page.replied_to))
+            return page.messages, page.has_older, page.has_newer, replied, dict(page.own_reactions)
+
+        messages: list[Message] = (await self.do(act))[0]
+        return messages
+
+    async def search(self, text: str, *, limit: int = 100, user_id: UserId = OWNER) -> list[Message]:
+        """Search both sides."""
+
+        async def act(side: Side) -> Any:
+            found = await side.searches.newest(
+                side.room.id, user_id, queries.parse(text), limit=limit, seconds=5.0, deadline_seconds=10.0,
+                now_ms=self.now_ms,
+            )  # fmt: skip
+            return found.messages, [snippet.text for snippet in found.snippets], found.next_place
+
+        messages: list[Message] = (await self.do(act))[0]
+        return messages
+
+    async def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask the archived room's shard in SQL."""
+        return await self.archived.stage.pool.read(self.archived.room.id, Reader.all, sql, parameters)
+
+
+def _unpacked(packed: str | None) -> list[Any]:
+    return orjson.loads(packed) if packed else []
+
+
+async def _told(answer: Awaitable[Any]) -> Any:
+    try:
+        return await answer
+    except ShardError as error:
+        return Refusal(type(error), str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):  # noqa: N818 - what a side answered, compared and raised
+    """An error of one side, by what it says."""
+
+    kind: type[Exception]
+    text: str
+
+
+@asynccontextmanager
+async def side(folder: Path, *, store: Store | None = None) -> AsyncIterator[Side]:
+    """Open a room whose history may be archived."""
+    for name in ("shards", "work"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    opened = disk.open_store(folder / "objects") if store is None else store
+    cache = SegmentCache(opened, folder / "cache", bytes_max=1 << 30)
+    async with stage.opened(folder / "shards") as opened_stage:
+        room = await opened_stage.found()
+        archiver = Archiver(
+            opened_stage.pool, opened, cache, folder / "shards", folder / "work", POLICY, lambda: opened_stage.now_ms
+        )
+        yield Side(
+            opened_stage, room, History(opened_stage.pool, cache), Searches(opened_stage.pool, cache), archiver, opened
+        )
+    await cache.close()
+    if store is None:
+        await opened.close()
+
+
+@asynccontextmanager
+async def twins(folder: Path) -> AsyncIterator[Twins]:
+    """Open two rooms that get the same ids for the same acts."""
+    async with side(folder / "plain") as plain, side(folder / "archived") as archived:
+        yield Twins(plain, archived)
