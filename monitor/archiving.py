@@ -108,8 +108,8 @@ class _Visit:
 
     async def run(self, folder: Path, *, under_pressure: bool) -> None:
         await self._finish_cuts()
-        await self._move(folder, under_pressure=under_pressure)
         await self._delete_old()
+        await self._move(folder, under_pressure=under_pressure)
         await self._rewrite(folder)
         await self._remove_freed()
         await self._tidy()

@@ -1,5 +1,6 @@
 """Two rooms of one history, of which one is archived: what readers are told of both must be the same."""
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 from ids import ThreadId, UserId
 from monitor.archiving import Archiver, Outcome
 from objects import disk
-from objects.store import Store
+from objects.store import Content, Store
 from shard import queries
 from shard.acts import archiving, branching
 from shard.acts.paging import Span
@@ -133,6 +134,11 @@ class Twins:
     async def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask the archived room's shard in SQL."""
         return await self.archived.stage.pool.read(self.archived.room.id, Reader.all, sql, parameters)
+
+
+def content_of(data: bytes) -> Content:
+    """Announce these bytes as a segment's."""
+    return Content("application/zstd", len(data), hashlib.sha256(data).hexdigest())
 
 
 def _unpacked(packed: str | None) -> list[Any]:
