@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from ids import ThreadId, UserId
+from ids import RoomId, ThreadId, UserId
 from monitor.archiving import Archiver, Outcome
 from objects import disk
 from objects.store import Content, Store
@@ -21,6 +21,7 @@ from shard.acts.talking import Sent
 from shard.connections import Reader
 from shard.errors import ConflictError, ShardError
 from shard.history import History
+from shard.messages import Draft
 from shard.policies import Policy
 from shard.rows import Message
 from shard.searches import Searches
@@ -28,7 +29,7 @@ from shard.segment_cache import SegmentCache
 from tests.shard import stage
 from tests.shard.stage import OWNER, Room, Stage
 
-__all__ = ["ConflictError", "queries"]
+__all__ = ["ConflictError", "Draft", "queries"]
 
 DAY_MS = 86_400_000
 POLICY = Policy(archive_after_days=30)
@@ -161,23 +162,27 @@ class Refusal(Exception):  # noqa: N818 - what a side answered, compared and rai
 
 
 @asynccontextmanager
-async def side(folder: Path, *, store: Store | None = None) -> AsyncIterator[Side]:
-    """Open a room whose history may be archived."""
+async def side(
+    folder: Path, *, store: Store | None = None, is_new: bool = True, now_ms: int = stage.NOW_MS
+) -> AsyncIterator[Side]:
+    """Open a room whose history may be archived, new or as it was left."""
     for name in ("shards", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     opened = disk.open_store(folder / "objects") if store is None else store
     cache = SegmentCache(opened, folder / "cache", bytes_max=1 << 30)
-    async with stage.opened(folder / "shards") as opened_stage:
-        room = await opened_stage.found()
-        archiver = Archiver(
-            opened_stage.pool, opened, cache, folder / "shards", folder / "work", POLICY, lambda: opened_stage.now_ms
-        )
-        yield Side(
-            opened_stage, room, History(opened_stage.pool, cache), Searches(opened_stage.pool, cache), archiver, opened
-        )
+    async with stage.opened(folder / "shards") as at:
+        at.now_ms = now_ms
+        room = await at.found() if is_new else await _known(at)
+        archiver = Archiver(at.pool, opened, cache, folder / "shards", folder / "work", POLICY, lambda: at.now_ms)
+        yield Side(at, room, History(at.pool, cache), Searches(at.pool, cache), archiver, opened)
     await cache.close()
     if store is None:
         await opened.close()
+
+
+async def _known(at: Stage) -> Room:
+    rows = await at.pool.read(RoomId(1), Reader.all, "SELECT name, id FROM channels")
+    return Room(RoomId(1), {row[0]: row[1] for row in rows})
 
 
 @asynccontextmanager
