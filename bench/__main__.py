@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from bench import (
+    archive,
     cold,
     fleet,
     gateway_fanout,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "gateway-resume": gateway_resume.measure,
     "monitor": monitoring.measure,
     "tidy": tidying.measure,
+    "archive": archive.measure,
 }
 SCALED = {"gateway-idle": gateway_idle.measure, "gateway-resume": gateway_resume.measure}
 """Those that can be made smaller."""

@@ -101,6 +101,10 @@ class SegmentCache:
         """Tell whether a segment can be asked without fetching it."""
         return segment.sha256 in self._sizes
 
+    async def clear(self) -> None:
+        """Forget every segment."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._make_space, self._bytes_max)
+
     async def unpacked(self, segment: Segment) -> Path:
         """Return the file of a segment, fetched where it is missing, for whoever copies it at once."""
         if segment.sha256 not in self._sizes:
@@ -180,8 +184,14 @@ class SegmentCache:
         try:
             with incoming.open("wb") as file:
                 unpacking = _Unpacking(file, segment.file_bytes)
+                # What has come is unpacked while the next is on its way.
+                added: asyncio.Future[None] | None = None
                 async for chunk in chunks:
-                    await loop.run_in_executor(self._executor, unpacking.add, chunk)
+                    if added is not None:
+                        await added
+                    added = loop.run_in_executor(self._executor, unpacking.add, chunk)
+                if added is not None:
+                    await added
                 await loop.run_in_executor(self._executor, unpacking.finish)
             path.with_suffix(_SUMS).write_bytes(unpacking.sums.packed())
             incoming.rename(path)

@@ -108,7 +108,7 @@ async def test_a_failing_store_loses_and_spoils_nothing(tmp_path: Path, bucket: 
             moved += outcome.messages_moved
             errors += outcome.error is not None
             assert errors < 100 * SEGMENTS
-        side.archiver.cache._make_space(1 << 30)  # forget every copy
+        await side.archiver.cache.clear()
         right = refused = 0
         for number in range(0, len(said), 7):
             try:
@@ -203,7 +203,7 @@ async def test_a_flipped_bit_is_never_told(tmp_path: Path) -> None:
         (key, *_) = await side.store.list("archive/")
         data = await side.store.get(key, size_bytes_max=1 << 20)
         overwrite(tmp_path / "objects", key, data[:100] + bytes([data[100] ^ 1]) + data[101:])
-        side.archiver.cache._make_space(1 << 30)
+        await side.archiver.cache.clear()
         with pytest.raises(ArchiveUnavailableError):
             await every(side)
         overwrite(tmp_path / "objects", key, data)
@@ -229,7 +229,7 @@ async def test_without_the_store_the_live_part_answers(tmp_path: Path, bucket: B
         said = await talk(side, 3 * PER_SEGMENT + KEPT)
         while (await side.archive()).messages_moved < 3 * PER_SEGMENT:
             continue
-        side.archiver.cache._make_space(1 << 30)
+        await side.archiver.cache.clear()
         read = side.history.read_page
         place = (side.room.id, OWNER, side.room.general, None)
         spoil(Kind.STALL, 1.0)

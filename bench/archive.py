@@ -1,0 +1,253 @@
+"""How fast history moves into the archive, what sends notice of it, and how fast it is read and searched there.
+
+ROOKERY_REAL_CHAT names a file of JSON lines to repeat instead of made-up words; ROOKERY_BENCH_S3 names an endpoint, a
+bucket and two keys, separated by blanks, to archive into instead of a folder.
+"""
+
+import asyncio
+import gzip
+import hashlib
+import itertools
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median, quantiles
+
+from bench.figures import Figure
+from ids import ChannelId, RoomId, UserId
+from migrations import engine
+from monitor.archiving import Archiver
+from objects import disk, s3
+from objects.store import Store
+from shard import files, importing, queries, segments
+from shard.acts import archiving, shaping, talking
+from shard.acts.archiving import Standing
+from shard.acts.paging import Span
+from shard.acts.shaping import ChannelDraft
+from shard.history import History
+from shard.importing import Record
+from shard.messages import Draft
+from shard.policies import Policy
+from shard.pool import PoolLimits, ShardPool
+from shard.searches import Searches
+from shard.segment_cache import SegmentCache
+
+MESSAGES = int(os.environ.get("ROOKERY_BENCH_MESSAGES", "1000000"))
+BATCH = 5_000
+BEGAN = 1_600_000_000_000
+NOW = BEGAN + MESSAGES * 1_000 + 40 * 86_400_000
+ROOM, OWNER = RoomId(1), UserId(10)
+SENDS_PER_SECOND = 100
+QUIET_SECONDS = 8.0
+RARE_EVERY = 99_991
+CACHE_BYTES = 4 << 30
+
+
+@dataclass(slots=True)
+class _Bench:
+    pool: ShardPool
+    store: Store
+    cache: SegmentCache
+    channel_id: ChannelId
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        return files.path_of(self.folder / "shards", ROOM)
+
+    def archiver(self) -> Archiver:
+        return Archiver(
+            self.pool, self.store, self.cache, self.folder / "shards", self.folder / "work", Policy(30), lambda: NOW
+        )
+
+
+def measure(folder: Path) -> list[Figure]:
+    """Fill a room, archive it while somebody sends, and read it."""
+    return asyncio.run(_measure(folder))
+
+
+async def _measure(folder: Path) -> list[Figure]:
+    for name in ("shards", "work"):
+        (folder / name).mkdir()
+    channel_id = _build(folder / "shards")
+    async with _opened(folder, channel_id) as bench:
+        figures = [Figure("messages of the archived room", MESSAGES)]
+        figures += await _archive(bench)
+        figures += await _read(bench)
+        figures += await _search(bench)
+    return figures
+
+
+@asynccontextmanager
+async def _opened(folder: Path, channel_id: ChannelId) -> AsyncIterator[_Bench]:
+    store = _store(folder)
+    cache = SegmentCache(store, folder / "cache", bytes_max=CACHE_BYTES)
+    pool = ShardPool(
+        folder / "shards", engine.load(engine.SHARD_FOLDER), limits=PoolLimits(), clock=lambda: NOW,
+        publish=lambda _room_id, _events: None,
+    )  # fmt: skip
+    yield _Bench(pool, store, cache, channel_id, folder)
+    await pool.close()
+    await cache.close()
+    await store.close()
+
+
+def _store(folder: Path) -> Store:
+    named = os.environ.get("ROOKERY_BENCH_S3", "").split()
+    if not named:
+        return disk.open_store(folder / "objects")
+    endpoint, bucket_name, access_key_id, secret_access_key = named
+    return s3.open_store(
+        endpoint=endpoint, bucket_name=bucket_name, region="default", access_key_id=access_key_id,
+        secret_access_key=secret_access_key,
+    )  # fmt: skip
+
+
+async def _archive(bench: _Bench) -> list[Figure]:
+    quiet = await _sending_for(bench, asyncio.sleep(QUIET_SECONDS))
+    await bench.pool.read(ROOM, archiving.used_bytes)
+    before = bench.path.stat().st_size
+    started = time.perf_counter()
+    visiting = asyncio.create_task(bench.archiver().visit(ROOM))
+    busy = await _sending_for(bench, visiting)
+    outcome = await visiting
+    seconds = time.perf_counter() - started
+    assert outcome.error is None, outcome
+    standing: Standing = await bench.pool.read(ROOM, archiving.standing)
+    freed = before - standing.live_bytes
+    return [
+        Figure("archiving, while somebody sends", outcome.messages_moved / seconds, "messages/s", at_least=20_000),
+        Figure("p99 of a send, nothing else going on", quiet, "ms"),
+        Figure("p99 of a send while history moves, to that", busy / quiet, "x", at_most=1.5),
+        Figure("segments", outcome.segments_made),
+        Figure("the room's file before", before / 1e6, "MB"),
+        Figure("the room's file after", standing.live_bytes / 1e6, "MB"),
+        Figure("bytes stored for each byte that was freed", outcome.stored_bytes / freed, at_most=0.45),
+    ]
+
+
+async def _sending_for(bench: _Bench, going_on: Awaitable[object]) -> float:
+    """Send at an even pace while something goes on, and return the 99th percentile of a send's milliseconds."""
+    task = asyncio.ensure_future(going_on)
+    taken: list[float] = []
+    sends: set[asyncio.Task[None]] = set()
+
+    async def send(number: int) -> None:
+        asked = time.perf_counter()
+        draft = Draft(f"meanwhile {number}")
+        await bench.pool.write(ROOM, talking.send_message, OWNER, bench.channel_id, draft, now_ms=NOW)
+        taken.append((time.perf_counter() - asked) * 1_000)
+
+    for number in itertools.count():
+        if task.done():
+            break
+        each = asyncio.create_task(send(number))
+        sends.add(each)
+        each.add_done_callback(sends.discard)
+        await asyncio.sleep(1 / SENDS_PER_SECOND)
+    await asyncio.gather(*sends)
+    return quantiles(taken, n=100)[98]
+
+
+async def _read(bench: _Bench) -> list[Figure]:
+    history, chance = History(bench.pool, bench.cache), random.Random(5)
+    rows = await bench.pool.read(ROOM, segments.page)
+    place = (ROOM, OWNER, bench.channel_id, None)
+
+    async def page(span: Span) -> None:
+        found = await history.read_page(*place, span, now_ms=NOW)
+        assert len(found.messages) == span.limit
+
+    inside = [Span(50, before=row.last_id) for row in chance.sample(rows[1:], min(20, len(rows) - 1))]
+    await bench.cache.clear()
+    uncached = [await _timed(partial(page, span)) for span in inside]
+    cached = [await _timed(partial(page, span)) for span in inside * 5]
+    newest = [await _timed(lambda: page(Span(50))) for _ in range(300)]
+    return [
+        Figure("a page inside a segment that is fetched for it, median", median(uncached), "ms", at_most=60),
+        Figure("a page inside a cached segment, median", median(cached), "ms", at_most=5),
+        Figure("the newest page, beside all these segments, median", median(newest), "ms"),
+    ]
+
+
+async def _search(bench: _Bench) -> list[Figure]:
+    searches = Searches(bench.pool, bench.cache)
+
+    async def search(text: str) -> int:
+        found = await searches.newest(
+            ROOM, OWNER, queries.parse(text), limit=50, seconds=5.0, deadline_seconds=5.0, now_ms=NOW
+        )
+        assert not found.is_cut
+        return len(found.messages)
+
+    await bench.cache.clear()
+    cold = await _timed(lambda: search("needleword"))
+    warm = [await _timed(lambda: search("needleword")) for _ in range(20)]
+    common = await _timed(lambda: search("the"))
+    return [
+        Figure("matches of the rare word", await search("needleword")),
+        Figure("search for a rare word, nothing cached", cold, "ms", at_most=1_000),
+        Figure("search for a rare word, cached, median", median(warm), "ms", at_most=100),
+        Figure("search for a common word", common, "ms"),
+    ]
+
+
+async def _timed(ask: Callable[[], Awaitable[object]]) -> float:
+    asked = time.perf_counter()
+    await ask()
+    return (time.perf_counter() - asked) * 1_000
+
+
+def _build(folder: Path) -> ChannelId:
+    """Found a room and load its history, 5,000 messages in a transaction."""
+    migrations = engine.load(engine.SHARD_FOLDER)
+    (row, *_) = files.create(
+        folder, ROOM, migrations,
+        lambda writer: shaping.found_room(writer, "community", OWNER, [ChannelDraft("general")], now_ms=BEGAN),
+        now_ms=BEGAN,
+    )  # fmt: skip
+    connection, writer = files.open_writer(files.path_of(folder, ROOM), ROOM, migrations, now_ms=BEGAN, check=False)
+    connection.pragma("synchronous", "OFF")  # it is thrown away
+    records = itertools.islice(_records(), MESSAGES)
+    while batch := list(itertools.islice(records, BATCH)):
+        writer.begin()
+        connection.execute("BEGIN IMMEDIATE")
+        importing.load_batch(writer, batch, skip_refused=True, now_ms=BEGAN)
+        writer.settle()
+        connection.execute("COMMIT")
+    connection.close()
+    return row.id
+
+
+def _records() -> Iterator[Record]:
+    """Yield messages without end, one a second; the word needleword is in one of RARE_EVERY."""
+    people: dict[str, UserId] = {}
+    for number, said in enumerate(itertools.cycle(_said())):
+        user_id = people.setdefault(said["user"], UserId(1_000 + len(people)))
+        content = said["content"][:7_900] + (" needleword" if number % RARE_EVERY == 7 else "")
+        nonce = hashlib.sha256(b"%d" % number).hexdigest()[:32]
+        yield Record("general", said["topic"] or None, user_id, BEGAN + number * 1_000, content, nonce)
+
+
+def _said() -> list[dict[str, str]]:
+    named = os.environ.get("ROOKERY_REAL_CHAT")
+    if named:
+        with gzip.open(named, "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+    chance = random.Random(7)
+    words = ["".join(chance.choices("etaoinshrdlucmfwypvbgk", k=chance.randint(2, 10))) for _ in range(20_000)]
+    cumulated = list(itertools.accumulate(1 / rank for rank in range(1, len(words) + 1)))
+    return [
+        {
+            "user": f"user{chance.randrange(500)}",
+            "topic": f"topic {chance.randrange(600)}",
+            "content": " ".join(["the", *chance.choices(words, cum_weights=cumulated, k=chance.randint(3, 40))]),
+        }
+        for _ in range(20_000)
+    ]
