@@ -259,16 +259,32 @@ class History:
                 raise NotFoundError("message") from None
             raise ArchivedError from None
 
-    async def send_message(
+    def send_message(
         self, room_id: RoomId, user_id: UserId, channel_id: ChannelId, draft: Draft, *, now_ms: int
+    ) -> Awaitable[Sent]:
+        """Send a message, which may reply to one in a segment; it is in its lane when this returns."""
+        sent = self._pool.write(room_id, talking.send_message, user_id, channel_id, draft, now_ms=now_ms)
+        if draft.reply_to_id is None:
+            return sent
+        return self._reply(sent, room_id, user_id, channel_id, draft, now_ms=now_ms)
+
+    async def _reply(
+        self,
+        sent: Awaitable[Sent],
+        room_id: RoomId,
+        user_id: UserId,
+        channel_id: ChannelId,
+        draft: Draft,
+        *,
+        now_ms: int,
     ) -> Sent:
-        """Send a message, which may reply to one in a segment."""
-        asked = (user_id, channel_id, draft)
         try:
-            return await self._pool.write(room_id, talking.send_message, *asked, now_ms=now_ms)
+            return await sent
         except MovedError as moved:
             await self._found(room_id, moved)
-        return await self._pool.write(room_id, talking.send_message, *asked, reply_is_archived=True, now_ms=now_ms)
+        return await self._pool.write(
+            room_id, talking.send_message, user_id, channel_id, draft, reply_is_archived=True, now_ms=now_ms
+        )
 
     async def delete_message(
         self,
