@@ -202,7 +202,7 @@ class History(Table):
     archive_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
     delete_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
     archive_at_percent: Annotated[int, PlainValidator(whole(0, 100))] = 90
-    archive_cache_bytes_max: Annotated[int, PlainValidator(whole(1_048_576, SIZE_BYTES_MAX))] = 1_000_000_000
+    archive_cache_bytes_max: Annotated[int, PlainValidator(whole(268_435_456, SIZE_BYTES_MAX))] = 1_000_000_000
 
 
 Binding = TypeVar("Binding", Database, Bucket)

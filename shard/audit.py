@@ -148,7 +148,8 @@ _IS_SEEN: Final = """
                                   AND c.id IN (SELECT value FROM json_each(?5)) LIMIT 1)
             WHEN 'thread' THEN (SELECT t.channel_id FROM threads t WHERE t.id = target_id)
             WHEN 'message' THEN coalesce((SELECT m.channel_id FROM messages m WHERE m.id = target_id),
-                                         before ->> '$.channel_id', after ->> '$.channel_id')
+                                         CAST(before ->> '$.channel_id' AS INTEGER),
+                                         CAST(after ->> '$.channel_id' AS INTEGER))
             WHEN 'voice_session' THEN (SELECT v.channel_id FROM voice_sessions v WHERE v.id = target_id)
             WHEN 'webhook' THEN (SELECT w.channel_id FROM webhooks w WHERE w.id = target_id)
         END IN (SELECT value FROM json_each(?5))

@@ -153,11 +153,13 @@ _KEEP_FILES: Final = """
 _DELETED: Final = (
     "SELECT id, user_id, nonce FROM messages WHERE channel_id = ? AND id <= ? AND is_deleted = 1 ORDER BY id LIMIT ?"
 )
-# What is known of a deleted message is in the log alone.
+# What is known of a message that somebody deleted is in the log alone; of one that was deleted by age nothing stays.
 _TRIM: Final = """
-    DELETE FROM events WHERE seq > ?1 AND seq <= ?2 AND message_id IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = events.message_id)
-      AND (type = 'message.created' OR NOT EXISTS (
-          SELECT 1 FROM events d WHERE d.message_id = events.message_id AND d.type <> 'message.created'
-          AND d.type = 'message.deleted'))
+    DELETE FROM events WHERE seq > ?1 AND seq <= ?2 AND message_id IS NOT NULL AND type <> 'message.deleted'
+      AND CASE (SELECT coalesce(json_type(d.payload, '$.replaced'), 'erased') FROM events d
+                WHERE d.message_id = events.message_id AND d.type <> 'message.created' AND d.type = 'message.deleted')
+          WHEN 'erased' THEN true
+          WHEN 'object' THEN type = 'message.created'
+                             AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = events.message_id)
+          ELSE NOT EXISTS (SELECT 1 FROM messages m WHERE m.id = events.message_id) END
 """

@@ -125,7 +125,8 @@ class SegmentCache:
             if found is None:
                 found = self._open[segment.sha256] = self._connect(room_id, segment)
             self._open.move_to_end(segment.sha256)
-            self._sizes.move_to_end(segment.sha256)
+            if segment.sha256 in self._sizes:
+                self._sizes.move_to_end(segment.sha256)
             oldest = next(iter(self._open)) if len(self._open) > OPEN_MAX else None
         if oldest is not None:
             self._close(oldest)

@@ -10,7 +10,7 @@ from directory.directory import Directory
 from ids import MessageId
 from monitor.archive_rounds import ORPHAN_MS, ArchiveRounds, Limits
 from shard import attachments, cuts, events, segments
-from shard.acts import archiving, attaching, pinning
+from shard.acts import amending, archiving, attaching, pinning
 from shard.acts.attaching import Measured
 from shard.acts.paging import Span
 from shard.attachments import Announced
@@ -108,6 +108,10 @@ async def test_a_channel_goes_its_own_way(side: Side) -> None:
 
 async def test_age_deletes_live_and_archived_messages(side: Side) -> None:
     """What a policy keeps no longer is gone everywhere, counted out, and its words are not in the log."""
+    edited = (await every(side))[-1]
+    await side.stage.pool.write(
+        side.room.id, amending.edit_message, ANNA, side.room.general, edited.id, "other", now_ms=side.stage.now_ms
+    )
     await side.archive()
     side.stage.now_ms += 30 * DAY_MS
     for _ in range(3):
