@@ -11,6 +11,7 @@ from ids import MessageId, UserId
 from shard import read_markers
 from shard.acts import amending, archiving, pinning, reacting
 from shard.acts.paging import Span
+from shard.connections import Writer
 from shard.errors import ArchivedError, ForbiddenError, NotFoundError
 from shard.messages import Draft
 from shard.rows import Message
@@ -312,3 +313,36 @@ async def test_archived_messages_are_told_to_nobody_else(both: Twins) -> None:
         with pytest.raises(NotFoundError):
             await attempt
     assert (await side.history.get_message(room, OWNER, general, archived, now_ms=now_ms)).id == archived
+
+
+@pytest.mark.security
+async def test_a_private_channel_stays_private_when_it_is_archived(both: Twins) -> None:
+    """Who sees no more of a channel, or has left the room, is told nothing of its segments, not even by counts."""
+
+    def shut(writer: Writer) -> None:
+        writer.run("UPDATE channels SET is_private = 1 WHERE name = 'general'")
+
+    def leave(writer: Writer) -> None:
+        writer.run("UPDATE members SET left_at = 1 WHERE user_id = ?", (BEN,))
+
+    archived = await archived_ids(both)
+    assert await both.search("rook", user_id=ANNA)
+    await both.do(lambda side: side.stage.pool.write(side.room.id, shut))
+    await both.do(lambda side: side.stage.pool.write(side.room.id, leave))
+    side = both.archived
+    room, general, now_ms = side.room.id, side.room.general, both.now_ms
+    for user_id in (ANNA, BEN):
+        for attempt in (
+            side.history.read_page(room, user_id, general, None, Span(5, before=archived[5]), now_ms=now_ms),
+            side.history.get_message(room, user_id, general, archived[2], now_ms=now_ms),
+            side.history.who_reacted(room, user_id, general, archived[0], "🐦", after=None, limit=5, now_ms=now_ms),
+            side.history.delete_message(room, user_id, general, archived[2], reason=None, now_ms=now_ms),
+            side.history.delete_messages(room, user_id, general, archived[:3], reason=None, now_ms=now_ms),
+        ):
+            with pytest.raises(NotFoundError):
+                await attempt
+    assert await both.search("rook", user_id=ANNA) == []
+    exported = await side.history.export_messages(room, ANNA, after=MessageId(0), limit=50, now_ms=now_ms)
+    called = await side.history.list_mentions(room, ANNA, before=None, limit=50, now_ms=now_ms)
+    assert (exported.rows, called.rows) == ([], [])
+    assert await both.search("rook", user_id=OWNER)
