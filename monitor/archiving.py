@@ -29,6 +29,8 @@ from shard.segments import Segment
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/zstd"
+SPENT_AT_ONCE: Final = 2_000
+"""Nonces that one step notes, about 5 ms."""
 VACUUM_PAGES: Final = 256
 """Pages that one step gives back to the file system: half a megabyte, some milliseconds."""
 MERGE_PAGES: Final = 64
@@ -164,6 +166,10 @@ class _Visit:
         """Store a segment, cut what it has, and return whether all of it was looked at."""
         key = self._key(channel_id, built)
         await self._put(key, built)
+        # Before anything moves, so that no nonce is free in between.
+        spent = cuts.hashes([(piece.user_id, piece.nonce) for piece in built.pieces])
+        for at in range(0, len(spent), SPENT_AT_ONCE):
+            await self._pool.write(self._room_id, cuts.spend, spent[at : at + SPENT_AT_ONCE])
         self._archiver.between_steps()
         segment = await self._pool.write(self._room_id, archiving.begin_cut, channel_id, key, built, now_ms=self._now())
         if segment is None:

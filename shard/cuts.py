@@ -48,7 +48,6 @@ def step(writer: Writer, segment: Segment, pieces: Sequence[Piece]) -> int:
     if stay:
         segments.hide(writer, segment.id, stay)
     segments.add_threads(writer, segment.id, [(piece.id, piece.thread_id) for piece in moved])
-    _spend(writer, [(piece.user_id, piece.nonce) for piece in moved])
     _delete(writer, [piece.id for piece in moved])
     _drop_deleted(writer, segment, cut_id)
     return len(moved)
@@ -65,18 +64,22 @@ def _drop_deleted(writer: Writer, segment: Segment, cut_id: int) -> None:
     """Drop the empty rows of messages that were deleted before the cut came by; their nonces are spent."""
     rows = writer.all(_DELETED, (segment.channel_id, cut_id, DROPPED_AT_ONCE))
     if rows:
-        _spend(writer, [(row[1], row[2]) for row in rows])
+        spend(writer, hashes([(row[1], row[2]) for row in rows]))
         packed = orjson.dumps([row[0] for row in rows]).decode()
         writer.run("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (packed,))
 
 
-def _spend(writer: Writer, nonces: Sequence[tuple[int, str | None]]) -> None:
-    hashes = [nonce_hash(user_id, nonce) for user_id, nonce in nonces if nonce is not None]
-    if hashes:
-        writer.run(
-            "INSERT INTO archived_nonces (hash) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
-            (orjson.dumps(hashes).decode(),),
-        )
+def hashes(nonces: Sequence[tuple[int, str | None]]) -> list[int]:
+    """Return what is kept of nonces, given with who sent them, in the order in which the table has it."""
+    return sorted(nonce_hash(user_id, nonce) for user_id, nonce in nonces if nonce is not None)
+
+
+def spend(writer: Writer, spent: Sequence[int]) -> None:
+    """Note that nonces were used. Neighbours cost least: they lie on the same pages."""
+    writer.run(
+        "INSERT INTO archived_nonces (hash) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
+        (orjson.dumps(spent).decode(),),
+    )
 
 
 def trim_log(writer: Writer, after_seq: int, *, now_ms: int) -> int | None:
