@@ -49,7 +49,7 @@ def last_id(reader: Reader) -> int:
     row = reader.one(
         "SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(id) FROM threads), 0), "
         "coalesce((SELECT max(id) FROM channels), 0), coalesce((SELECT max(id) FROM voice_sessions), 0), "
-        "coalesce((SELECT max(until_id) FROM segments), 0), "
+        "coalesce((SELECT max(max(id, until_id)) FROM segments), 0), "
         "coalesce((SELECT max(id) FROM message_attachments), 0), coalesce((SELECT max(id) FROM freed_files), 0), "
         "coalesce((SELECT max(id) FROM roles), 0), coalesce((SELECT max(id) FROM categories), 0)), "
         "coalesce((SELECT created_at FROM events ORDER BY seq DESC LIMIT 1), 0)"

@@ -5,7 +5,7 @@ Nobody asks for permission here: these acts are the operator's, by a policy, and
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import ids
 from ids import ChannelId, UserId
@@ -84,13 +84,21 @@ def begin_cut(writer: Writer, channel_id: ChannelId, object_key: str, built: Bui
     return _step(writer, entered, first, now_ms=now_ms)
 
 
-def go_on(writer: Writer, segment_id: int, pieces: Sequence[Piece], *, now_ms: int) -> Segment | None:
+class Reached(NamedTuple):
+    """How far a cut has come, and the last event before it: who finds the same as a step before, is alone."""
+
+    segment: Segment
+    last_seq: int
+
+
+def go_on(writer: Writer, segment_id: int, pieces: Sequence[Piece], *, now_ms: int) -> Reached | None:
     """Move the next messages of a segment; None when it is gone or may not be moved any more."""
     segment = segments.one(writer, segment_id)
     if segment is None or not may_move(writer, segment.channel_id):
         return None
     left = [piece for piece in pieces if piece.id > segment.cut_id]
-    return _step(writer, segment, left, now_ms=now_ms) if left else segment
+    last_seq = events.last_seq(writer)
+    return Reached(_step(writer, segment, left, now_ms=now_ms) if left else segment, last_seq)
 
 
 def _step(writer: Writer, segment: Segment, pieces: Sequence[Piece], *, now_ms: int) -> Segment:

@@ -219,6 +219,18 @@ async def test_a_clock_that_goes_back_changes_nothing(side: Side) -> None:
     assert await every(side) == whole
 
 
+async def test_segments_are_numbered_on_after_a_restart(side: Side) -> None:
+    """A room that is opened anew in the same millisecond gives its next segment another number."""
+    await side.archive()
+    known = await side.stage.pool.read(side.room.id, segments.page)
+    await side.stage.evict(side.room)
+    for number in range(12):
+        await side.stage.send(side.room, f"later {number}", sent_at=side.stage.now_ms - 35 * DAY_MS + number)
+    await side.stage.evict(side.room)
+    assert (await side.archive()).segments_made
+    assert len(await side.stage.pool.read(side.room.id, segments.page)) > len(known)
+
+
 async def test_imports_into_archived_times_get_numbers_of_their_own(side: Side) -> None:
     """What is imported with the very times of archived messages is neither refused nor taken for them."""
     old = await every(side)
