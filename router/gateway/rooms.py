@@ -17,7 +17,7 @@ from router.gateway.connections import LIVE, Connection
 from router.gateway.frames import Rendered
 from router.gateway.groups import Group, parted, seen_by
 from router.gateway.tallies import Tallies
-from router.gateway.tapes import Library, Tape
+from router.gateway.tapes import Library, Tape, is_whole
 from router.gateway.watches import Watches
 from shard.acts import watching
 from shard.audiences import Audience
@@ -182,7 +182,7 @@ class LiveRoom:
 
     def _go_on_with(self, rendered: Sequence[Rendered]) -> None:
         assert self._seq is not None
-        if not rendered or rendered[0].seq != self._seq + 1:
+        if not is_whole(rendered, self._seq):
             # The log has no longer what they were to be told.
             self._seq = self._tape.last
             for group in self._groups.values():
@@ -362,7 +362,7 @@ class LiveRoom:
         channels = audience.seen if place >= since else audience.read
         if audience.seen != audience.read:
             rendered = [one for one in rendered if one.seq <= since] if place < since else rendered
-        if not rendered or rendered[0].seq != place + 1:
+        if not is_whole(rendered, place):
             self._resync(connection, "too_old")
             return
         last = rendered[-1].seq

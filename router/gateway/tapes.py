@@ -153,5 +153,10 @@ def rendering(room_id: RoomId, event: Event) -> Rendered:
     return Rendered(event.seq, event.type, event.channel_id, event.created_at, encode(views.told(room_id, event)))
 
 
+def is_whole(rendered: Sequence[Rendered], after: int) -> bool:
+    """Tell whether these are all the next events after a number: a log that was trimmed has not all of them."""
+    return bool(rendered) and rendered[-1].seq - after == len(rendered)
+
+
 def _seq(one: Rendered) -> int:
     return one.seq

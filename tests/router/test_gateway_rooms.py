@@ -327,3 +327,17 @@ async def test_entering_twice_tells_nothing_twice(log: Log, room: LiveRoom) -> N
         anna.connection.start(room.resume(anna.connection))
     log.held.set()
     assert await heard(anna, 6) == [5, 6, 7, 8, 9, 10]
+
+
+async def test_a_log_that_was_trimmed_meanwhile_is_not_told_with_holes(log: Log, room: LiveRoom) -> None:
+    """What left the log after it was asked how far back it goes is missed at once, not passed over."""
+    log.append(10)
+    ben, anna = Listener(BEN), Listener(ANNA)
+    ben.come(room, 10, resumes=True)
+    await heard(ben, 0)
+    log.audiences[ANNA] = SEES_OPEN
+    room.publish(log.append())
+    log.events = [event for event in log.events if event.seq not in (3, 4)]
+    anna.come(room, 0, resumes=True)
+    await until(lambda: len(anna.told()) == 2)
+    assert anna.told()[0] == {"op": "resync", "d": {"room_id": "7", "seq": 11, "reason": "too_old"}}
