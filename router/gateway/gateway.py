@@ -150,6 +150,7 @@ class Gateway:
         now = asyncio.get_running_loop().time()
         connection = Connection(socket, self._address(request, peer), now, now, float(self._rates.frames.burst))
         self._strangers.add(connection)
+        self.hub.come()
         self.tallies.opened += 1
         connection.write(_HELLO)
         return _Line(connection, self._desk)

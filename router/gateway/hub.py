@@ -104,6 +104,10 @@ class Hub:
             self.suspects.update(found)
             self.suspected.set()
 
+    def come(self) -> None:
+        """Note that somebody connected, whom those who are told of the past give way to."""
+        self._library.turns.come()
+
     def enlist(self, connection: Connection) -> None:
         """Take in somebody who has identified; from now on changes of their rooms reach them."""
         assert connection.viewer is not None

@@ -12,6 +12,7 @@ from typing import Final
 
 from ids import RoomId
 from router.gateway.frames import Rendered
+from router.gateway.turns import Turns
 from router.views import events as views
 from router.views.values import encode
 from shard.rows import Event
@@ -24,8 +25,6 @@ BLOCKS_MAX: Final = 512
 """Blocks kept of all rooms together, about 30 MB: what many want who come back at the same time."""
 FRAMED_BYTES_MAX: Final = 33_554_432
 """Frames of blocks kept of all rooms together, likewise."""
-TOLD_AT_ONCE: Final = 16
-"""Clients that are told of the past in one turn of the loop: the others wait, and who connects does not."""
 REWRITES: Final = frozenset({"message.edited", "message.deleted", "message.moved", "channel.deleted"})
 """What makes words stale that were rendered before."""
 
@@ -43,8 +42,7 @@ class Library:
         self._framed_bytes = 0
         self._loading: dict[Hashable, asyncio.Task[Block]] = {}
         self._editions = 0
-        self.turns = asyncio.Semaphore(TOLD_AT_ONCE)
-        """Whoever is told of the past takes a turn for each block."""
+        self.turns = Turns()
 
     def edition(self) -> int:
         """Return a number that no tape had before."""
