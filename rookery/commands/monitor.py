@@ -267,6 +267,26 @@ async def _set_limit(settings: Settings, name: str, limit_bytes: int | None) -> 
 
 
 @app.command()
+def acknowledge(
+    context: typer.Context,
+    alert_id: Annotated[int, typer.Argument(metavar="ID", help="The alert's id, as status shows it.", min=1)],
+    as_json: AsJson = False,
+) -> None:
+    """Say that an alert was seen: it leaves the status, and stays in the list.
+
+    Example: rookery monitor acknowledge 1573345301261975552
+    """
+    with speaking(as_json=as_json) as output:
+        alert = asyncio.run(_acknowledge(options.of(context).existing(), alert_id))
+        output.give(told(alert), f"Seen: {sentence(alert)}")
+
+
+async def _acknowledge(settings: Settings, alert_id: int) -> Alert:
+    async with composition.open_directory(settings) as directory, directory.database.write() as writer:
+        return await alerts.acknowledge(writer, alert_id, None, now_ms=now_ms())
+
+
+@app.command()
 def optimize(context: typer.Context, name: Room, as_json: AsJson = False) -> None:
     """Tidy a room up: planner's figures, search index, free space, log.
 

@@ -30,7 +30,13 @@ async def test_a_damaged_room_is_an_exit_code(tmp_path: Path) -> None:
     assert [each["room_id"] for each in ended.json["damaged"]] == [str(lean.id)]
     assert ended.json["measured"] == 1
     status = invoke("--data", tmp_path, "monitor", "status", "--json").json
-    assert [alert["kind"] for alert in status["alerts"]] == ["damage"]
+    (alert,) = status["alerts"]
+    assert alert["kind"] == "damage"
+    for _ in range(2):
+        seen = invoke("--data", tmp_path, "monitor", "acknowledge", alert["id"], "--json").json
+        assert (seen["id"], seen["acknowledged_at"] is None) == (alert["id"], False)
+    assert invoke("--data", tmp_path, "monitor", "status", "--json").json["alerts"] == []
+    assert invoke("--data", tmp_path, "monitor", "acknowledge", 5).code == 1
 
 
 async def test_status_shows_the_largest_and_what_is_open(tmp_path: Path) -> None:
