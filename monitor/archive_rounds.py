@@ -27,6 +27,11 @@ HINTS_MAX: Final = 1_000
 ORPHAN_MS: Final = 86_400_000
 """An object that no room names stays for a day: another process may be about to name it."""
 
+SWEEP_EVERY_MS: Final = 86_400_000
+"""How often all objects are compared with what rooms name."""
+UNFINISHED_DAYS: Final = 7
+"""Days after which the store itself removes what a killed process left of a large upload."""
+
 _KEY: Final = re.compile(r"archive/([1-9][0-9]{0,18})/.+")
 
 
@@ -47,6 +52,8 @@ class ArchiveRounds:
         self._limits = limits
         self._after = RoomId(0)
         self._hinted: set[RoomId] = set()
+        self._swept_at = archiver.clock()
+        self._has_asked = False
 
     def publish(self, room_id: RoomId, events: Sequence[Event]) -> None:
         """Look at a commit for what was deleted by it: archived messages of it are to leave their objects."""
@@ -55,6 +62,7 @@ class ArchiveRounds:
 
     async def run(self) -> list[Outcome]:
         """Visit the next rooms, and return what was done to those in which something was."""
+        await self._keep_store_tidy()
         hinted, self._hinted = self._hinted, set()
         async with self._directory.database.read() as reader:
             page = await room_pages.all_rooms(reader, after=self._after, limit=ROOMS_PER_ROUND)
@@ -63,6 +71,18 @@ class ArchiveRounds:
         again = [room_id for room_id in hinted - {room.id for room in page} if await self._has_hidden(room_id)]
         outcomes += [await self._archiver.visit(room_id) for room_id in again]
         return [outcome for outcome in outcomes if outcome != Outcome(outcome.room_id)]
+
+    async def _keep_store_tidy(self) -> None:
+        """Ask the store once to forget uploads that were never finished, and look once a day for what nobody names."""
+        try:
+            if not self._has_asked:
+                self._has_asked = True
+                await self._archiver.store.forget_unfinished(after_days=UNFINISHED_DAYS)
+            if not self._after and self._archiver.clock() - self._swept_at >= SWEEP_EVERY_MS:
+                self._swept_at = self._archiver.clock()
+                await self.sweep()
+        except (ObjectError, ShardError) as error:
+            log.warning("object storage could not be tidied up", extra={"reason": str(error)})
 
     async def _has_hidden(self, room_id: RoomId) -> bool:
         try:
