@@ -71,9 +71,12 @@ async def every(side: Side) -> list[Message]:
 async def placed(side: Side) -> list[int]:
     """Return the ids of all messages by where they count, the shard's tables and each segment: each is there once."""
     found = [row[0] for row in await side.stage.rows(side.room, "SELECT id FROM messages WHERE is_deleted = 0")]
-    for row in await side.stage.pool.read(side.room.id, segments.page):
-        pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
-        found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
+    after = 0
+    while rows := await side.stage.pool.read(side.room.id, segments.page, after=after):
+        after = rows[-1].id
+        for row in rows:
+            pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
+            found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
     return sorted(found)
 
 
