@@ -101,12 +101,14 @@ class Tidying:
 
     async def _give_back(self, room_id: RoomId, done: Tidied, progress: Progress | None) -> None:
         free = total = await self._pool.read(room_id, tidying.free_pages)
-        pages = PAGES_FIRST
+        size, pages = await self._pool.read(room_id, tidying.file_pages), PAGES_FIRST
         while free:
             step, seconds = await self._timed(done, self._pool.write(room_id, tidying.give_back, pages))
             if step.left >= free:
                 return
-            done.freed_bytes += (free - step.left) * PAGE_BYTES
+            # With free pages go those that say where the others are (sqlite.org/fileformat.html, 1.8).
+            size_before, size = size, await self._pool.read(room_id, tidying.file_pages)
+            done.freed_bytes += (size_before - size) * PAGE_BYTES
             free, pages = step.left, _next(pages, seconds)
             if progress is not None:
                 await progress(total - free, total)

@@ -52,6 +52,12 @@ def free_pages(reader: Reader) -> int:
     return 0 if row is None else int(row[0])
 
 
+def file_pages(reader: Reader) -> int:
+    """Return how many pages the file has."""
+    row = reader.one("PRAGMA page_count")
+    return 0 if row is None else int(row[0])
+
+
 def give_back(writer: Writer, pages: int) -> Step:
     """Give free pages back to the file system, at most so many; `left` is how many are free still.
 

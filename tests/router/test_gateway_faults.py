@@ -306,6 +306,10 @@ def test_a_server_without_files_left_serves_those_who_are_in(tmp_path: Path) -> 
         room = owner.found()
         speaker = stack.enter_context(speaking(served.running, owner))
         speaker.did("send", place_of(room) | {"content": "before"})
+        # Once it is heard, the shard is open for reading, too.
+        while speaker.contents(room) != ["before"]:
+            time.sleep(0.02)
+            speaker.settle()
         assert served.popen is not None
         in_use = len(list(Path(f"/proc/{served.popen.pid}/fd").iterdir()))
         resource.prlimit(served.popen.pid, resource.RLIMIT_NOFILE, (in_use + 10, in_use + 10))
