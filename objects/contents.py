@@ -62,12 +62,10 @@ async def _chunks(source: Source, threads: Threads) -> AsyncGenerator[bytes]:
     if isinstance(source, bytes):
         yield source
     elif isinstance(source, Path):
-        file = await threads.run(source.open, "rb")
-        try:
+        # Opened here, not in a thread: whoever is cancelled while a thread opens it would leave it open.
+        with source.open("rb") as file:
             while chunk := await threads.run(file.read, CHUNK_BYTES):
                 yield chunk
-        finally:
-            file.close()
     else:
         async for chunk in source:
             yield chunk

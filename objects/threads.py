@@ -40,6 +40,8 @@ class Threads:
             while not future.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # whoever would have heard it is gone
             raise
 
     async def close(self) -> None:
