@@ -142,6 +142,33 @@ def open_immutable(path: Path, *, vfs: str, cache_kib: int) -> apsw.Connection:
     return connection
 
 
+def hold_alone(connection: apsw.Connection) -> None:
+    """Make a database's file all that there is of it, and let nobody else open it until this connection is closed.
+
+    Leaving WAL mode needs every other connection gone, in whatever process. Raises apsw.BusyError when one stays.
+    """
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    if connection.pragma("journal_mode", "DELETE") != "delete":
+        raise apsw.BusyError("another connection has the file open")
+    # From the first transaction on the lock stays.
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("COMMIT")
+
+
+def connect_unchanging(path: Path) -> apsw.Connection:
+    """Open a file that nobody changes, such as a copy that was just made, to read it: no locks, no log beside it."""
+    connection = apsw.Connection(
+        f"file:{quote(str(path))}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    )
+    try:
+        for name, value in (("query_only", "ON"), ("trusted_schema", "OFF"), ("cell_size_check", "ON")):
+            connection.pragma(name, value)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names inside a folder durable (after a file was created in it or renamed into it)."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -21,7 +21,9 @@ FILE_BYTES_MAX = 1_048_576
 NESTING_MAX = 8
 """No known key lies deeper; what does is an unknown key, whose value is never shown."""
 
-INHERITED = ("name", "compatibility_date", "server", "triggers", "limits", "webhooks", "alerts", "history")
+INHERITED = (
+    "name", "compatibility_date", "server", "triggers", "limits", "webhooks", "alerts", "history", "hibernation",
+)  # fmt: skip
 NOT_INHERITED = ("vars", "d1_databases", "r2_buckets")
 
 

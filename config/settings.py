@@ -205,6 +205,12 @@ class History(Table):
     archive_cache_bytes_max: Annotated[int, PlainValidator(whole(268_435_456, SIZE_BYTES_MAX))] = 1_000_000_000
 
 
+class Hibernation(Table):
+    """When rooms that nobody uses go into object storage."""
+
+    idle_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
+
+
 Binding = TypeVar("Binding", Database, Bucket)
 
 
@@ -235,6 +241,7 @@ class Settings(Table):
     webhooks: Webhooks = Webhooks()
     alerts: Alerts = Field(default_factory=Alerts)
     history: History = History()
+    hibernation: Hibernation = Hibernation()
     _notices: tuple[str, ...] = PrivateAttr(default=())
 
     def model_post_init(self, context: Any, /) -> None:

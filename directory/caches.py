@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Hashable
 from typing import Final, Generic, TypeVar
 
 import ids
-from directory import bot_tokens, directs, errors, rooms, sessions, users
+from directory import bot_tokens, directs, errors, hibernations, rooms, sessions, users
 from directory.changes import Change, EverythingChanged, MembersChanged, RoomChanged, SessionChanged, UserChanged
 from directory.database import Database
 from directory.directs import Terms
@@ -153,11 +153,15 @@ class RoomCache:
     def __init__(self, database: Database, *, entries_max: int = ROOMS_MAX) -> None:
         self._database = database
         self._addresses: Recent[ids.RoomId, RoomAddress] = Recent(entries_max)
+        self._used: set[ids.RoomId] = set()
         database.listen(self._notice)
 
     def peek(self, room_id: ids.RoomId) -> RoomAddress | None:
         """Return where a room is if that is known here; None says nothing: ask `load`."""
-        return self._addresses.get(room_id)
+        address = self._addresses.get(room_id)
+        if address is not None:
+            self._used.add(room_id)
+        return address
 
     async def load(self, room_id: ids.RoomId) -> RoomAddress:
         """Return where a room is, in any state but deleted; raises RoomNotFoundError."""
@@ -167,7 +171,20 @@ class RoomCache:
         if address is None:
             raise errors.RoomNotFoundError(room_id)
         self._addresses.keep(room_id, address, read_at=read_at)
+        self._used.add(room_id)
         return address
+
+    async def flush(self, *, now_ms: int) -> None:
+        """Write down which rooms were used; call it every minute or so."""
+        used, self._used = self._used, set()
+        if not used:
+            return
+        try:
+            async with self._database.write() as writer:
+                await hibernations.note_used(writer, used, now_ms=now_ms)
+        except BaseException:
+            self._used |= used
+            raise
 
     def _notice(self, change: Change) -> None:
         match change:

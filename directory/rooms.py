@@ -115,7 +115,10 @@ async def register(
         "state, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'creating', ?10, ?10)",
         (room_id, kind, name, display_name, description, icon_url, owner_id, int(is_public), max_members, now_ms),
     )
-    await writer.execute("INSERT INTO shards (room_id, ordinal, database_id) VALUES (?, 0, ?)", (room_id, str(room_id)))
+    await writer.execute(
+        "INSERT INTO shards (room_id, ordinal, database_id, used_at) VALUES (?, 0, ?, ?)",
+        (room_id, str(room_id), now_ms),
+    )
     return await find(writer, room_id)
 
 

@@ -75,10 +75,10 @@ async def has_files(reader: Reader, room_id: ids.RoomId) -> bool:
 
 async def take_due(writer: Writer, *, limit: int, now_ms: int) -> Sequence[FileRoom]:
     """Return rooms that are due, the longest overdue first, and put each off by a day: whoever dies while looking
-    through one comes back to it then."""
+    through one comes back to it then. A room that is hibernated has nothing to remove, and stays due until it wakes."""
     rows = await writer.fetch_all(
         "SELECT f.room_id, f.place, r.state = 'deleted' FROM file_rooms f JOIN rooms r ON r.id = f.room_id "
-        "WHERE f.due_at <= ? ORDER BY f.due_at LIMIT ?",
+        "WHERE f.due_at <= ? AND r.state <> 'hibernated' ORDER BY f.due_at LIMIT ?",
         (now_ms, limit),
     )
     await writer.execute(

@@ -25,6 +25,11 @@ CLOCK_MIN_MS: Final = 1_735_689_600_000
 CLOCK_MAX_MS: Final = 3_597_523_200_000
 """2084-01-01: the last year that ids have room for."""
 
+OURS: Final = frozenset(
+    {"db", "db-wal", "db-shm", "db-journal", "new", "new-wal", "new-shm", "copy", "copy-journal", "packed", "waking"}
+)
+"""What stands behind a room's id in the names of its files, those that are half-made included."""
+
 RESTORE: Final = "Restore it from a backup; all other rooms go on meanwhile."
 
 
@@ -48,8 +53,12 @@ class Stock:
     strays: tuple[str, ...]
 
     def expected(self) -> list[ListedRoom]:
-        """Return the rooms that must have a shard: neither half-made nor deleted."""
-        return [room for room in self.rooms.values() if room.state not in ("creating", "deleted")]
+        """Return the rooms that must have a shard: not half-made, hibernated or deleted."""
+        return [room for room in self.rooms.values() if room.state not in ("creating", "hibernated", "deleted")]
+
+    def hibernated(self) -> list[ListedRoom]:
+        """Return the rooms that are objects, and must not have a shard."""
+        return [room for room in self.rooms.values() if room.state == "hibernated"]
 
 
 async def take_stock(reader: Reader, folder: Path) -> Stock:
@@ -62,7 +71,7 @@ async def take_stock(reader: Reader, folder: Path) -> Stock:
 def _strays(folder: Path) -> Iterator[str]:
     for path in folder.glob("*"):
         stem, _, rest = path.name.partition(".")
-        is_ours = rest in ("db", "db-wal", "db-shm", "new", "new-wal", "new-shm")
+        is_ours = rest in OURS
         if not (is_ours and stem.isascii() and stem.isdecimal()):
             yield path.name
 
@@ -95,6 +104,11 @@ def check_stock(stock: Stock, folder: Path, *, now_ms: int) -> Iterator[Finding]
         elif room.quarantined_at is not None:
             remedy = f"{RESTORE} Then let everybody in: rookery monitor release {room.id}"
             yield _of_room("shards", room, "it is in quarantine, since it was found damaged", remedy)
+    for room in stock.hibernated():
+        # One that was there may just have been put away.
+        if room.id in stock.files and (folder / f"{room.id}.db").exists():
+            remedy = "Start the server: it removes the file, which is not the room any more."
+            yield _of_room("shards", room, "it is hibernated, and its file is still there, left by a crash", remedy)
     for room in stock.rooms.values():
         if room.state == "creating" and room.created_at < now_ms - HALF_MADE_MS:
             yield _of_room("rooms", room, "it is half-made, left by a crash", "Start the server: it mends this.")

@@ -62,6 +62,8 @@ class FileSweep:
         """Remove what is due; a room that cannot be reached is left for later, and told."""
         hinted, self._hinted = self._hinted, set()
         for room_id in hinted:
+            if self._pool.is_away(room_id):
+                continue  # it is hinted at again when it is back
             async with self._directory.database.read() as reader:
                 has_files = await storage.has_files(reader, room_id)
             if has_files:

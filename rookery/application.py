@@ -19,11 +19,23 @@ from monitor import archive_rounds
 from monitor.archive_rounds import ArchiveRounds
 from monitor.examining import Examining
 from monitor.file_sweeps import FileSweep
+from monitor.hibernating import Hibernating
+from monitor.hibernation_rounds import HibernationRounds
 from monitor.jobs import Jobs
 from monitor.tidying import Tidying
 from objects.store import Store
 from rookery import VERSION, logs, monitoring
-from rookery.composition import DAY_MS, Archive, Stores, now_ms, open_archive, open_archiver, open_files, open_stores
+from rookery.composition import (
+    DAY_MS,
+    Archive,
+    Stores,
+    now_ms,
+    open_archive,
+    open_archiver,
+    open_files,
+    open_hibernating,
+    open_stores,
+)
 from rookery.shard_terms import ShardTerms
 from router import app, founding
 from router.deliveries import Deliveries, Pace
@@ -46,6 +58,8 @@ ARCHIVE_EVERY_SECONDS = 300.0
 """How often some rooms are visited for what is to move into the archive: 20 a round are thousands a day."""
 SWEEP_EVERY_SECONDS = 5.0
 """How soon the bytes of what was deleted are removed."""
+HIBERNATE_EVERY_SECONDS = 60.0
+"""How often rooms that nobody uses are looked for: ten a minute are thousands a day."""
 FLUSH_EVERY_SECONDS = 60.0
 """How long the use of a session may be known in memory only: losing it costs a minute of a week's sliding expiry."""
 
@@ -92,22 +106,27 @@ class Application:
             parts = _Parts(
                 stores, archive, history, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining
             )
-            self._served = logs.watched(_build(self._settings, parts))
             terms = ShardTerms(stores, self._settings.shards.size_limit_bytes)
             await terms.refresh()
             with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
                 monitoring.show(metrics, rounds)
-                chores = (_do_chores(stores.directory, terms), _sweep_files(sweep), _archive(archiving))
-                going = rounds.run(self._settings.triggers.crons)
-                try:
-                    async with _at_work(*chores, deliveries.run(), gateway.run(), going):
-                        self._ready()
-                        yield
-                finally:
-                    await jobs.close()
-                    outbound.close()
-                    await gateway.hub.save()
-                    await stores.directory.sessions.flush(now_ms=now_ms())
+                async with open_hibernating(self._settings, stores, woken=parts.woken) as hibernating:
+                    sleeping = _hibernation_rounds(self._settings, stores, hibernating)
+                    await sleeping.begin()
+                    self._served = logs.watched(_build(self._settings, parts))
+                    chores = (_do_chores(stores.directory, terms), _sweep_files(sweep), _archive(archiving))
+                    going = rounds.run(self._settings.triggers.crons)
+                    putting_away = (_hibernate(sleeping), _obey(sleeping))
+                    try:
+                        async with _at_work(*chores, *putting_away, deliveries.run(), gateway.run(), going):
+                            self._ready()
+                            yield
+                    finally:
+                        await jobs.close()
+                        outbound.close()
+                        await gateway.hub.save()
+                        await stores.directory.sessions.flush(now_ms=now_ms())
+                        await stores.directory.rooms.flush(now_ms=now_ms())
 
 
 @asynccontextmanager
@@ -213,6 +232,11 @@ class _Parts:
     jobs: Jobs
     quarantine: Examining
 
+    def woken(self, room_id: RoomId) -> None:
+        """Have a room looked into that was passed by while it was away."""
+        self.deliveries.watch(room_id)
+        self.freed(room_id)
+
 
 def _build(settings: Settings, parts: _Parts) -> ASGIApp:
     stores, metrics = parts.stores, parts.metrics
@@ -280,6 +304,11 @@ def _rate(bucket: TokenBucket) -> Rate:
     return Rate(bucket.per_second, bucket.burst)
 
 
+def _hibernation_rounds(settings: Settings, stores: Stores, hibernating: Hibernating) -> HibernationRounds:
+    idle_ms = settings.hibernation.idle_days * DAY_MS
+    return HibernationRounds(stores.directory, stores.pool, hibernating, idle_ms=idle_ms, clock=now_ms)
+
+
 async def _do_chores(directory: Directory, terms: ShardTerms) -> None:
     """Watch for what other processes change, and write down now and then which sessions are in use."""
     flushed_at = time.monotonic()
@@ -312,5 +341,25 @@ async def _sweep_files(sweep: FileSweep) -> None:
         await asyncio.sleep(SWEEP_EVERY_SECONDS)
         try:
             await sweep.run(now_ms=now_ms())
+        except Exception:  # a chore that fails is tried again; the server goes on
+            log.exception("a chore failed")
+
+
+async def _hibernate(rounds: HibernationRounds) -> None:
+    """Put rooms away that nobody uses, a few at a time."""
+    while True:
+        await asyncio.sleep(HIBERNATE_EVERY_SECONDS)
+        try:
+            await rounds.run()
+        except Exception:  # a chore that fails is tried again; the server goes on
+            log.exception("a chore failed")
+
+
+async def _obey(rounds: HibernationRounds) -> None:
+    """Do what commands of other processes ask of this one."""
+    while True:
+        await asyncio.sleep(WATCH_EVERY_SECONDS)
+        try:
+            await rounds.obey()
         except Exception:  # a chore that fails is tried again; the server goes on
             log.exception("a chore failed")

@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ import sqlite
 from config.settings import Bucket, Settings
 from directory.alerts import Sink
 from directory.directory import Directory
+from ids import RoomId
 from migrations import engine
 from monitor.archiving import Archiver
+from monitor.hibernating import Hibernating
 from monitor.sizes import SizeWalk
 from objects import disk, s3
 from objects.store import Store
@@ -230,6 +232,29 @@ def archive_policy(settings: Settings) -> Policy:
     """Return what becomes of old messages where no room says otherwise."""
     rules = settings.history
     return Policy(rules.archive_after_days or None, rules.delete_after_days or None)
+
+
+@asynccontextmanager
+async def open_hibernating(
+    settings: Settings, stores: Stores, *, woken: Callable[[RoomId], None] = lambda _room_id: None
+) -> AsyncIterator[Hibernating]:
+    """Have rooms that are hibernated brought back when they are asked for, once what a crash left is removed.
+
+    Only for who serves alone; `woken` hears of each room that is back, or was shut and stayed.
+    """
+    store = _store(settings, settings.archive)
+    migrations = engine.load(shard_migrations_folder(settings))
+    hibernating = Hibernating(
+        stores.directory, stores.pool, store, shards_folder(settings), migrations, now_ms, woken=woken
+    )
+    try:
+        left = await hibernating.mend()
+        if left:
+            log.warning("files of hibernated rooms were left by a crash, and removed", extra={"count": left})
+        yield hibernating
+    finally:
+        await hibernating.close()
+        await store.close()
 
 
 def _store(settings: Settings, bucket: Bucket) -> Store:

@@ -87,6 +87,8 @@ async def ensure_room(stores: Stores, name: str, *, owner: str | None, is_public
         )
     if owner_id is not None and room.owner_id != owner_id:
         raise CommandError(f"The room {name} is there and belongs to someone else; leave --owner out to load into it.")
+    if room.state == "hibernated":
+        raise CommandError(f"The room {name} is hibernated. Wake it first: rookery room wake {name}")
     if room.state != "active":
         raise CommandError(f"The room {name} is {room.state}: nothing can be loaded into it.")
     return room

@@ -182,7 +182,12 @@ class Deliveries:
                 return found
 
     async def _look_into(self, room_id: RoomId) -> None:
-        """Set a courier going for each webhook of a room that has none under way and is due."""
+        """Set a courier going for each webhook of a room that has none under way and is due.
+
+        A room that is hibernated has nothing to tell, and is not woken to say so; it is looked into when it is back.
+        """
+        if self._pool.is_away(room_id):
+            return
         try:
             enabled = await self._pool.read(room_id, delivering.list_enabled)
         except Exception as error:  # whatever it is, the other rooms go on

@@ -269,6 +269,7 @@ _MEANS = {
     "outcome-unknown": "The disk failed while this was stored. Send a message again with the same nonce; look "
     "before repeating anything else.",
     "deadline": "It took too long and was stopped, and nothing was stored. Ask for less at once.",
+    "room-waking": "This room was not used for long and comes back from object storage. Repeat it a little later.",
     "busy": "Too much is going on, and nothing was stored. Repeat it a little later.",
     "too-slow": "The file did not come within its time. The connection is closed; send it again.",
     "range-refused": "The file ends before the range begins; Content-Range says how long it is.",

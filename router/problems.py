@@ -48,6 +48,7 @@ MEANINGS: tuple[tuple[type[Exception], Meaning], ...] = (
     (shard.ShardFullError, Meaning(507, "storage-full", "No space left")),
     (shard.BrokenShardError, Meaning(503, "room-broken", "The room's storage is unavailable")),
     (shard.ArchiveUnavailableError, Meaning(503, "archive-unavailable", "The archive cannot be reached")),
+    (shard.WakingError, Meaning(503, "room-waking", "The room is being woken")),
     (shard.OutcomeUnknownError, Meaning(503, "outcome-unknown", "Stored or not")),
     (shard.DeadlineError, Meaning(503, "deadline", "Took too long")),
     (shard.UnavailableError, Meaning(503, "busy", "Busy")),

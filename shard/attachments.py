@@ -188,6 +188,11 @@ def freed(reader: Reader, *, limit: int = FREED_AT_ONCE) -> list[Freed]:
     return [Freed(*row) for row in rows]
 
 
+def are_waiting(reader: Reader) -> bool:
+    """Tell whether there are uploads that no message has yet."""
+    return reader.one("SELECT 1 FROM message_attachments WHERE state <> 'attached' LIMIT 1") is not None
+
+
 def forget(writer: Writer, attachment_ids: Sequence[AttachmentId]) -> dict[UserId, int]:
     """Forget freed files whose bytes are removed, and return how many bytes less that are for whom."""
     packed = (orjson.dumps(attachment_ids).decode(),)

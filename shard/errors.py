@@ -14,6 +14,7 @@ ShardError
     ├── ShardBusyError         a bound was reached (queue, open shards, another process's lock)
     ├── DeadlineError          the act took too long and was stopped; nothing was written
     ├── ArchiveUnavailableError  object storage does not give out a segment now; the live part of the room answers
+    ├── WakingError            the room is hibernated, and cannot be brought back just now; nothing is lost
     ├── BrokenShardError       this room's file is missing, damaged or another room's
     └── OutcomeUnknownError    the commit failed with an I/O error: repeat with the same nonce to learn
 """
@@ -82,6 +83,12 @@ class ShardBusyError(UnavailableError):
 
 class DeadlineError(UnavailableError):
     """The act was stopped at its deadline and left nothing behind."""
+
+
+class WakingError(UnavailableError):
+    """The room is hibernated and comes back from object storage, which takes too long or does not answer."""
+
+    retry_after_seconds = 3
 
 
 class BrokenShardError(UnavailableError):

@@ -53,6 +53,11 @@ class OpenShard:
         self.wakers: list[Callable[[], None]] = []
         """One call for each lane, which makes a thread come by."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether a lane has it open."""
+        return self._connected > 0
+
     def connect_writer(self) -> tuple[apsw.Connection, Writer]:
         """Open the one writing connection; raises what `files.open_writer` raises, or the failure it still has."""
         with self._lock:

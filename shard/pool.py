@@ -11,10 +11,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from ids import RoomId
 from migrations import engine
@@ -22,6 +23,7 @@ from shard import files
 from shard.connections import Reader, Writer
 from shard.errors import BrokenShardError, OutcomeUnknownError, ShardBusyError
 from shard.files import UNBOUNDED, Bounds
+from shard.gates import Gate, Gates, LaneName
 from shard.lanes import READ_BATCH_MAX, WRITE_DEADLINE_SECONDS, Lane, Outcome, ReadLane, Task, Work, WriteLane
 from shard.open_shards import OpenShard
 from shard.rows import Event
@@ -33,6 +35,10 @@ T = TypeVar("T")
 Publish = Callable[[RoomId, Sequence[Event]], None]
 """Told on the event loop of all events of one commit, after it, in commit order, before any reply goes out; of none
 when a commit's outcome is unknown: the log may have more than was told."""
+
+
+QUIET_SECONDS_MAX: Final = 10.0
+"""How long a room's tasks and connections may take to end before it is not shut after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,8 @@ class ShardPool:
             *(_start(f"shard-search-{number}", self._searches) for number in range(limits.readers)),
         ]
         self._sweeper = self._loop.call_later(limits.idle_close_seconds / 4, self._sweep)
+        self.gates = Gates(self.has, self._admit, held_max=limits.queue_max)
+        """What shuts rooms, and has those brought back that are hibernated."""
 
     @property
     def open_count(self) -> int:
@@ -108,7 +116,7 @@ class ShardPool:
     @property
     def waiting_count(self) -> int:
         """Tasks that wait or are being done."""
-        return sum(entry.load for entry in self._entries.values())
+        return self.gates.load + sum(entry.load for entry in self._entries.values())
 
     @property
     def schema_version(self) -> int:
@@ -167,7 +175,7 @@ class ShardPool:
         raises and every UnavailableError and ShardFullError.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._entry(room_id).writing.put(Task(act, args, kwargs, future, WRITE_DEADLINE_SECONDS))
+        self._put(room_id, "writing", Task(act, args, kwargs, future, WRITE_DEADLINE_SECONDS))
         return future
 
     def read(
@@ -176,7 +184,7 @@ class ShardPool:
         """Ask something of a room in one snapshot that has all that was acknowledged before."""
         future: asyncio.Future[T] = self._loop.create_future()
         deadline_seconds = self._limits.read_deadline_seconds
-        self._entry(room_id).reading.put(Task(act, args, kwargs, future, deadline_seconds))
+        self._put(room_id, "reading", Task(act, args, kwargs, future, deadline_seconds))
         return future
 
     def search(
@@ -192,8 +200,43 @@ class ShardPool:
         Raises DeadlineError when the deadline is over.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._entry(room_id).searching.put(Task(act, args, kwargs, future, deadline_seconds))
+        self._put(room_id, "searching", Task(act, args, kwargs, future, deadline_seconds))
         return future
+
+    def is_away(self, room_id: RoomId) -> bool:
+        """Tell whether a room is hibernated, or on its way there or back: asking it would bring it back."""
+        return self.gates.is_shut(room_id) or (room_id not in self._entries and self.gates.must_wake(room_id))
+
+    def shut(self, room_id: RoomId) -> AbstractAsyncContextManager[Gate]:
+        """Let nobody into a room while the block lasts: what was asked is done first, its connections are closed, and
+        who comes then waits until the block ends.
+
+        Raises ShardBusyError when the room is shut already, or does not come to rest.
+        """
+        return self.gates.shut(room_id, self._rest)
+
+    async def _rest(self, room_id: RoomId) -> None:
+        entry, ends_at = self._entries.get(room_id), self._loop.time() + QUIET_SECONDS_MAX
+        while entry is not None and (entry.load or entry.shard.is_connected or room_id in self._entries):
+            if self._loop.time() > ends_at:
+                raise ShardBusyError("This room does not come to rest.")
+            if not entry.load and room_id in self._entries:
+                self._retire(room_id)
+            await asyncio.sleep(0.002)  # worker threads set no event
+
+    def _put(self, room_id: RoomId, lane: LaneName, task: Task) -> None:
+        is_open = room_id in self._entries
+        if (
+            (self.gates or not is_open)
+            and not self._is_closed
+            and self.gates.hold(room_id, lane, task, is_open=is_open)
+        ):
+            return
+        self._admit(room_id, lane, task)
+
+    def _admit(self, room_id: RoomId, lane: LaneName, task: Task) -> None:
+        entry = self._entry(room_id)
+        (entry.writing if lane == "writing" else entry.reading if lane == "reading" else entry.searching).put(task)
 
     def _later(self, lane: Lane) -> None:
         if not self._called:
@@ -280,6 +323,7 @@ class ShardPool:
         """Finish what is queued, close every shard, end the threads."""
         self._is_closed = True
         self._sweeper.cancel()
+        await self.gates.close()
         while self.waiting_count:  # noqa: ASYNC110 - at the very end
             await asyncio.sleep(0.01)  # worker threads set no event
         for room_id in list(self._entries):

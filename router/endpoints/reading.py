@@ -99,10 +99,11 @@ class Reading:
         async with self.directory.database.read() as reader:
             rooms = await room_pages.of_user(reader, call.user_id, after=after, limit=limit + 1)
         page = rooms[:limit]
-        found, unavailable = await self._count([room.id for room in page], call)
+        found, unavailable = await self._count([room.id for room in page if room.state != "hibernated"], call)
         answer: UnreadPageView = {
             "rooms": [views.room_unread(room, found[room.id]) for room in page if room.id in found],
             "unavailable_room_ids": [str(room_id) for room_id in unavailable],
+            "hibernated_room_ids": [str(room.id) for room in page if room.state == "hibernated"],
             "next_cursor": cursors.write(page[-1].joined_at, page[-1].id) if len(rooms) > limit else None,
         }
         return Reply(answer)

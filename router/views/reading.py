@@ -65,10 +65,12 @@ class UnreadPageView(TypedDict):
     """Rooms of the caller, the one joined last first; `next_cursor` is null on the last page.
 
     `unavailable_room_ids` are rooms of this page that could not be asked: ask for them by themselves a little later.
+    `hibernated_room_ids` were not used for long and are not asked: nothing came since they were counted last.
     """
 
     rooms: list[RoomUnreadView]
     unavailable_room_ids: list[str]
+    hibernated_room_ids: list[str]
     next_cursor: str | None
 
 

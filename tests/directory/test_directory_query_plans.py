@@ -15,10 +15,12 @@ from directory import (
     credentials,
     directs,
     global_bans,
+    hibernations,
     hooks,
     invites,
     listeners,
     members,
+    room_orders,
     room_pages,
     rooms,
     runs,
@@ -34,6 +36,8 @@ from directory.audit import Filter
 from directory.capabilities import Capability
 from directory.connections import Parameters, Row
 from directory.database import Database, Writer
+from directory.hibernations import Hibernation
+from directory.room_orders import Order
 from directory.runs import Run
 from directory.sizes import Measurement
 from ids import UserId
@@ -49,6 +53,7 @@ ALLOWED = {
     "SCAN alerts USING INDEX idx_alerts_open",
     "SCAN runs USING INDEX idx_runs_running",
     "SCAN runs USING COVERING INDEX idx_runs_running",
+    "SCAN room_orders USING INDEX idx_room_orders_open",
     "SCAN CONSTANT ROW",
 }
 
@@ -118,6 +123,11 @@ async def acknowledged(writer: Writer, world: Any) -> Alert:
 Call = Callable[[Recorder, Any], Awaitable[object]]
 HASH = bytes(32)
 
+
+def _sleeper(world: Any) -> Hibernation:
+    return Hibernation(5, world.lean.id, "storing", "key", 1, "0" * 64, 1, "0" * 64)
+
+
 CALLS: dict[str, Call] = {
     "users.create": lambda w, _: users.create(w, username="dora", email="d@example.org", now_ms=1),
     "users.find": lambda w, x: users.find(w, x.alice.id),
@@ -155,6 +165,23 @@ CALLS: dict[str, Call] = {
     "hooks.forget": lambda w, _: hooks.forget(w, 5),
     "hooks.telling_rooms": lambda w, _: hooks.telling_rooms(w, after=5),
     "hooks.may_keep": lambda w, x: hooks.may_keep(w, x.alice.id, now_ms=1),
+    "hibernations.begin": lambda w, x: hibernations.begin(
+        w, x.lean.id, size_bytes=1, sha256="0" * 64, file_bytes=1, file_sha256="0" * 64, now_ms=1
+    ),
+    "hibernations.fall_asleep": lambda w, x: hibernations.fall_asleep(w, _sleeper(x), last_seq=1, now_ms=1),
+    "hibernations.wake": lambda w, x: hibernations.wake(w, _sleeper(x), now_ms=1),
+    "hibernations.find_asleep": lambda w, x: hibernations.find_asleep(w, x.lean.id),
+    "hibernations.asleep": lambda w, _: hibernations.asleep(w, after=5),
+    "hibernations.left": lambda w, _: hibernations.left(w, now_ms=1),
+    "hibernations.forget": lambda w, x: hibernations.forget(w, _sleeper(x)),
+    "hibernations.note_used": lambda w, x: hibernations.note_used(w, [x.lean.id], now_ms=1),
+    "hibernations.idle": lambda w, _: hibernations.idle(w, before_ms=1, limit=5),
+    "hibernations.put_off": lambda w, x: hibernations.put_off(w, x.lean.id, before_ms=1),
+    "room_orders.place": lambda w, x: room_orders.place(w, x.lean.id, "wake", now_ms=1),
+    "room_orders.unfilled": lambda w, _: room_orders.unfilled(w),
+    "room_orders.find": lambda w, x: room_orders.find(w, x.lean.id),
+    "room_orders.fill": lambda w, x: room_orders.fill(w, Order(x.lean.id, "wake", None)),
+    "room_orders.forget": lambda w, x: room_orders.forget(w, x.lean.id),
     "user_settings.update": lambda w, x: user_settings.update(w, x.alice.id, {"theme": "dark"}, now_ms=1),
     "user_settings.find": lambda w, x: user_settings.find(w, x.alice.id),
     "blocks.add": lambda w, x: blocks.add(w, x.alice.id, x.bob.id, now_ms=1),
