@@ -12,11 +12,14 @@ from directory.room_pages import ListedRoom
 from directory.rooms import Room
 from directory.shards import Shard
 from rookery import composition, options
+from rookery.commands import hibernation
 from rookery.outputs import AsJson, at, facts, size, speaking, table
 
 LIST_MAX = 1_000
 
-app = typer.Typer(no_args_is_help=True, help="Look up rooms and the shards that hold them.")
+app = typer.Typer(no_args_is_help=True, help="Look up rooms and the shards that hold them; put them away and back.")
+app.command()(hibernation.hibernate)
+app.command()(hibernation.wake)
 
 
 @app.command(name="list")
@@ -95,13 +98,17 @@ def show(
                 ("listed", "for everyone to join" if room.is_public else "no"),
                 ("members", room.member_count),
                 ("messages", f"{room.message_count:,} when last measured"),
-                ("file", f"{path} ({size(path.stat().st_size) if path.exists() else 'missing'})"),
+                ("file", "in object storage" if room.state == "hibernated" else f"{path} ({_size(path)})"),
                 ("schema", f"version {shard.schema_version}"),
                 ("measured", at(shard.checked_at) or "not yet"),
                 ("since", at(room.created_at)),
             ]
         )
         output.give(_told(room, shard, owner, path), shown)
+
+
+def _size(path: Path) -> str:
+    return size(path.stat().st_size) if path.exists() else "missing"
 
 
 async def _show(settings: Settings, name: str) -> tuple[Room, Shard, str | None]:
