@@ -15,6 +15,7 @@ from directory.room_pages import ListedRoom
 from ids import RoomId
 from migrations.engine import Migration
 from shard import inspections as shards
+from shard import packing
 from shard.errors import ShardBusyError, UnavailableError
 
 HALF_MADE_MS: Final = 60_000
@@ -26,7 +27,20 @@ CLOCK_MAX_MS: Final = 3_597_523_200_000
 """2084-01-01: the last year that ids have room for."""
 
 OURS: Final = frozenset(
-    {"db", "db-wal", "db-shm", "db-journal", "new", "new-wal", "new-shm", "copy", "copy-journal", "packed", "waking"}
+    {
+        "db",
+        "db-wal",
+        "db-shm",
+        "db-journal",
+        "new",
+        "new-wal",
+        "new-shm",
+        "copy",
+        "copy-journal",
+        "packed",
+        "waking",
+        "left",
+    }
 )
 """What stands behind a room's id in the names of its files, those that are half-made included."""
 
@@ -107,7 +121,7 @@ def check_stock(stock: Stock, folder: Path, *, now_ms: int) -> Iterator[Finding]
     for room in stock.hibernated():
         # One that was there may just have been put away.
         if room.id in stock.files and (folder / f"{room.id}.db").exists():
-            remedy = "Start the server: it removes the file, which is not the room any more."
+            remedy = "Start the server: it sets the file aside, which is not the room any more."
             yield _of_room("shards", room, "it is hibernated, and its file is still there, left by a crash", remedy)
     for room in stock.rooms.values():
         if room.state == "creating" and room.created_at < now_ms - HALF_MADE_MS:
@@ -144,6 +158,8 @@ def visit(folder: Path, room: ListedRoom, migrations: Sequence[Migration]) -> Vi
     except ShardBusyError as error:
         return Visit((), left_out=f"{label(room)}: {error}")
     except UnavailableError as error:
+        if not packing.has_file(folder, room.id):
+            return Visit((), left_out=f"{label(room)}: its file went away meanwhile; look again")
         reason = str(getattr(error, "reason", error))
         return Visit((_of_room("shards", room, reason, RESTORE),))
     findings = tuple(_of_room("shards", room, problem, RESTORE) for problem in seen.problems)

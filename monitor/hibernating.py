@@ -256,14 +256,17 @@ class Hibernating:
                     await hibernations.forget(writer, hibernation)
 
     async def mend(self) -> int:
-        """Remove what a crash left beside the truth, before anybody is let in, and return how many files that were."""
-        await self._threads.run(packing.discard_left, self._folder)
+        """Set aside what a crash left beside the truth, before anybody is let in; return how many files that were."""
+        await self._threads.run(packing.discard_left, self._folder, now_ms=self._clock())
         after, count = 0, 0
         while True:
             async with self._directory.database.read() as reader:
                 page = await hibernations.asleep(reader, after=after)
             for hibernation in page:
-                count += await self._threads.run(packing.remove_file, self._folder, hibernation.room_id)
+                left = await self._threads.run(packing.set_aside, self._folder, hibernation.room_id)
+                if left is not None:
+                    count += 1
+                    log.warning("the file of a hibernated room is set aside for a week", extra={"path": str(left)})
             if len(page) < hibernations.PAGE_MAX:
                 return count
             after = page[-1].room_id

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ids import RoomId
 from migrations.engine import Migration, MigrationError
-from shard import files, inspections
+from shard import files, inspections, packing
 from shard.errors import ShardError
 
 
@@ -46,6 +46,8 @@ def _walk(folder: Path, visit: Callable[[RoomId], tuple[Migration, ...]]) -> Ite
         try:
             yield Step(room_id, tuple(migration.version for migration in visit(room_id)))
         except (ShardError, MigrationError, OSError) as error:
+            if not packing.has_file(folder, room_id):
+                continue  # it was hibernated meanwhile, and is migrated when it wakes
             # The shard says that it cannot be used; the migration under it says which file and why.
             cause = error.__cause__ if isinstance(error.__cause__, MigrationError) else error
             yield Step(room_id, (), str(cause))

@@ -248,9 +248,7 @@ async def open_hibernating(
         stores.directory, stores.pool, store, shards_folder(settings), migrations, now_ms, woken=woken
     )
     try:
-        left = await hibernating.mend()
-        if left:
-            log.warning("files of hibernated rooms were left by a crash, and removed", extra={"count": left})
+        await hibernating.mend()
         yield hibernating
     finally:
         await hibernating.close()

@@ -33,6 +33,9 @@ HOLD_MS: Final = 250
 COPY: Final = ".copy"
 PACKED: Final = ".packed"
 WAKING: Final = ".waking"
+LEFT: Final = ".left"
+LEFT_MS: Final = 604_800_000
+"""How long a file is kept that stood where a hibernated room has none: a week."""
 BESIDE: Final = ("-wal", "-shm", "-journal")
 """What SQLite puts beside a file."""
 
@@ -213,23 +216,36 @@ def explained(error: OSError, room_id: RoomId) -> Exception:
     return BrokenShardError(room_id, f"the disk refused ({error.strerror})")
 
 
-def discard_left(folder: Path) -> None:
-    """Remove what killed processes left half-packed and half-woken; nobody may be at it."""
+def discard_left(folder: Path, *, now_ms: int) -> None:
+    """Remove what killed processes left half-packed and half-woken, and what was set aside long ago; nobody may be at
+    it."""
     for kind in (COPY, PACKED, WAKING):
         for left in folder.glob(f"*{kind}*"):
             left.unlink(missing_ok=True)
+    for left in folder.glob(f"*{LEFT}"):
+        if left.stat().st_ctime * 1_000 < now_ms - LEFT_MS:
+            left.unlink(missing_ok=True)
 
 
-def remove_file(folder: Path, room_id: RoomId) -> bool:
-    """Take away the file of a room that is hibernated, with all that is beside it, and return whether there was one;
-    nobody may have it open."""
+def has_file(folder: Path, room_id: RoomId) -> bool:
+    """Tell whether a room's file stands."""
+    return files.path_of(folder, room_id).exists()
+
+
+def set_aside(folder: Path, room_id: RoomId) -> Path | None:
+    """Take the file of a room that is hibernated out of the way, and return where it is then, None if there was none;
+    nobody may have it open.
+
+    A crash left it, and then it is the same as the object, or an operator put it there, and then it must not be lost.
+    """
     path = files.path_of(folder, room_id)
     if not path.exists():
-        return False
-    path.unlink()
+        return None
+    left = path.with_suffix(LEFT)
+    path.replace(left)
     discard_beside(path)
     sqlite.sync_folder(folder)
-    return True
+    return left
 
 
 def discard_beside(path: Path) -> None:

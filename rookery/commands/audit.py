@@ -15,6 +15,7 @@ from migrations import engine
 from monitor import checkups, records
 from monitor.records import Record
 from rookery import composition, options
+from rookery.errors import CommandError
 from rookery.outputs import AsJson, Output, at, counted, speaking, table
 from shard import inspections as shards
 from shard.audit import Entry as RoomEntry
@@ -42,7 +43,7 @@ def verify(context: typer.Context, room: Room = None, as_json: AsJson = False) -
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        found, chosen = asyncio.run(_look_at_directory(settings, room))
+        found, chosen, asleep = asyncio.run(_look_at_directory(settings, room))
         folder = composition.shards_folder(settings)
         migrations = engine.load(composition.shard_migrations_folder(settings))
         with output.progress() as progress:
@@ -51,19 +52,31 @@ def verify(context: typer.Context, room: Room = None, as_json: AsJson = False) -
                 found.append(record)
                 progress.advance(bar)
         _tell(output, found)
+        if asleep:
+            output.note(
+                f"Left out: the logs of {counted(asleep, 'hibernated room')}. rookery room wake brings one back."
+            )
         if not all(record.is_sound for record in found):
             raise typer.Exit(1)
 
 
-async def _look_at_directory(settings: Settings, room: str | None) -> tuple[list[Record], list[ListedRoom]]:
-    """Return the directory's own log, if all are wanted, and the rooms whose logs are."""
+async def _look_at_directory(settings: Settings, room: str | None) -> tuple[list[Record], list[ListedRoom], int]:
+    """Return the directory's own log, if all are wanted, the rooms whose logs are, and how many are out of reach."""
     async with inspections.opened(composition.directory_path(settings)) as reader:
         stock = await checkups.take_stock(reader, composition.shards_folder(settings))
         if room is not None:
-            return [], [stock.rooms[(await rooms.find_named(reader, room)).id]]
+            return [], [stock.rooms[await _find(reader, room)]], 0
         # A room that was deleted keeps its record for as long as it keeps its file.
-        here = [each for each in stock.rooms.values() if each.id in stock.files or each in stock.expected()]
-        return [await records.of_directory(reader)], here
+        wanted = {room.id for room in stock.expected()} | stock.files
+        here = [each for each in stock.rooms.values() if each.id in wanted and each.state != "hibernated"]
+        return [await records.of_directory(reader)], here, len(stock.hibernated())
+
+
+async def _find(reader: Reader, name: str) -> RoomId:
+    room = await rooms.find_named(reader, name)
+    if room.state == "hibernated":
+        raise CommandError(f"The room {name} is hibernated, its log with it. Wake it first: rookery room wake {name}")
+    return room.id
 
 
 def _tell(output: Output, found: list[Record]) -> None:

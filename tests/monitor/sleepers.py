@@ -122,9 +122,9 @@ async def made(
         if store is None:
             stack.push_async_callback(kept.close)
         stack.push_async_callback(hibernating.close)
-        await hibernating.mend()
         owner_id, room_id, channel_id = await _room(stores, folder / "channel")
         bed = Bed(place, stores, kept, hibernating, room_id, channel_id, owner_id, events, woken)
+        await hibernating.mend()
         yield bed
 
 

@@ -260,3 +260,25 @@ async def test_a_full_disk_leaves_a_room_where_it_is(bed: Bed, monkeypatch: pyte
     assert bed.files() == []
     bed.stores.pool.gates._failed.clear()
     assert await bed.texts() == ["one"]
+
+
+async def test_a_file_in_the_place_of_a_sleeping_room_is_set_aside(tmp_path: Path) -> None:
+    """A start finds a file where a hibernated room has none: the object is the room, the file is kept for a week."""
+    async with sleepers.made(tmp_path) as bed:
+        await bed.send("one")
+        older = tmp_path / "older.db"
+        connection = sqlite.connect(bed.file)
+        connection.execute("VACUUM INTO ?", (str(older),))
+        connection.close()
+        await bed.send("two")
+        await bed.hibernating.hibernate(bed.room_id)
+    older.rename(bed.file)
+    async with sleepers.made(tmp_path) as bed:
+        assert await bed.texts() == ["one", "two"]
+        left = bed.file.with_suffix(".left")
+        assert left.exists()
+        await bed.hibernating.mend()
+        assert left.exists()
+        bed.now_ms = int(left.stat().st_ctime * 1_000) + packing.LEFT_MS + 1
+        await bed.hibernating.mend()
+        assert not left.exists()

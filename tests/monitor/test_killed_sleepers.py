@@ -29,7 +29,9 @@ async def _is_in_one_place(bed: Bed) -> None:
     kept = await bed.asleep()
     assert bed.file.exists() == (kept is None)
     assert (await bed.state() == "hibernated") == (kept is not None)
-    assert set(bed.files()) <= {f"{bed.file.name}{end}" for end in ("", "-wal", "-shm", "-journal")}
+    assert set(bed.files()) <= {f"{bed.file.name}{end}" for end in ("", "-wal", "-shm", "-journal")} | {
+        f"{bed.room_id}.left"
+    }
 
 
 @pytest.mark.crash

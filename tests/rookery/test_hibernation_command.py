@@ -125,3 +125,14 @@ async def test_a_server_that_ends_meanwhile_is_told(tmp_path: Path, monkeypatch:
     monkeypatch.undo()
     assert (ended.code, "run the same command again" in ended.err) == (1, True)
     assert room(tmp_path, "hibernate", "nest").code == 0
+
+
+async def test_the_audit_of_a_room_that_sleeps_asks_to_wake_it(tmp_path: Path) -> None:
+    """The log of a hibernated room is out of reach: one that is asked for says so, and following all leaves it out."""
+    await fill(tmp_path, "lean", "other")
+    room(tmp_path, "hibernate", "lean")
+    for words in (("list", "--room", "lean"), ("verify", "--room", "lean")):
+        refused = invoke("--data", tmp_path, "audit", *words)
+        assert (refused.code, "rookery room wake lean" in refused.err) == (1, True)
+    followed = invoke("--data", tmp_path, "audit", "verify")
+    assert (followed.code, "1 hibernated room" in followed.err) == (0, True)
