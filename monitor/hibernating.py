@@ -81,8 +81,8 @@ class Hibernating:
         self._threads = Threads("hibernating", count=THREADS, operations_max=OPERATIONS_MAX)
         self._going: set[int] = set()
         self._ending: set[asyncio.Task[Any]] = set()
-        self.waking_seconds: list[float] = []
-        """How long the last wakings took."""
+        self.waking_seconds = 0.0
+        """How long the last waking took."""
         pool.gates.wake_with(self.wake)
 
     async def hibernate(self, room_id: RoomId) -> Away:
@@ -206,9 +206,8 @@ class Hibernating:
         except DirectoryError as error:
             raise UnavailableError(f"This room cannot be brought back now: {error}") from error
         self._step("awake")
-        seconds = time.perf_counter() - began
-        self.waking_seconds = [*self.waking_seconds[-99:], seconds]
-        facts = {"room_id": room_id, "seconds": round(seconds, 3), "bytes": hibernation.file_bytes}
+        self.waking_seconds = time.perf_counter() - began
+        facts = {"room_id": room_id, "seconds": round(self.waking_seconds, 3), "bytes": hibernation.file_bytes}
         log.info("a room was woken", extra=facts)
         # The pool lets everybody in before this is called.
         asyncio.get_running_loop().call_soon(self._woken, room_id)

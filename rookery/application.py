@@ -111,7 +111,7 @@ class Application:
             with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
                 monitoring.show(metrics, rounds)
                 async with open_hibernating(self._settings, stores, woken=parts.woken) as hibernating:
-                    sleeping = _hibernation_rounds(self._settings, stores, hibernating)
+                    sleeping = _hibernation_rounds(self._settings, stores, metrics, hibernating)
                     await sleeping.begin()
                     self._served = logs.watched(_build(self._settings, parts))
                     chores = (_do_chores(stores.directory, terms), _sweep_files(sweep), _archive(archiving))
@@ -304,7 +304,11 @@ def _rate(bucket: TokenBucket) -> Rate:
     return Rate(bucket.per_second, bucket.burst)
 
 
-def _hibernation_rounds(settings: Settings, stores: Stores, hibernating: Hibernating) -> HibernationRounds:
+def _hibernation_rounds(
+    settings: Settings, stores: Stores, metrics: Metrics, hibernating: Hibernating
+) -> HibernationRounds:
+    text = "How long the last waking of a hibernated room took; 0 before the first."
+    metrics.watch("rookery_waking_seconds", text, lambda: hibernating.waking_seconds)
     idle_ms = settings.hibernation.idle_days * DAY_MS
     return HibernationRounds(stores.directory, stores.pool, hibernating, idle_ms=idle_ms, clock=now_ms)
 

@@ -9,6 +9,7 @@ import typer
 from config.settings import Settings
 from directory import audit, inspections, rooms, users
 from directory.audit import Entry, Filter
+from directory.database import Reader
 from directory.room_pages import ListedRoom
 from ids import RoomId, UserId
 from migrations import engine
