@@ -26,6 +26,7 @@ from bench import (
     tidying,
     traffic,
     unread,
+    waking,
 )
 from bench.figures import Figure
 
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "monitor": monitoring.measure,
     "tidy": tidying.measure,
     "archive": archive.measure,
+    "waking": waking.measure,
 }
 SCALED = {"gateway-idle": gateway_idle.measure, "gateway-resume": gateway_resume.measure}
 """Those that can be made smaller."""
