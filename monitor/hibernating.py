@@ -35,9 +35,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 CONTENT_TYPE: Final = "application/zstd"
-THREADS: Final = 4
-OPERATIONS_MAX: Final = 64
-"""Rooms that are on their way at once: the pool's gates let fewer through."""
+PACKERS: Final = 2
+"""Threads that copy and pack, for minutes where rooms are large: nobody waits for them."""
+WAKERS: Final = 8
+"""Threads for those who wait: one for each room that the pool's gates let come back at once."""
+OPERATIONS_MAX: Final = 256
+"""Rooms that are on their way at once: the pool's gates and a round's pace let fewer through."""
 STEPS: Final = ("packed", "registered", "stored", "compared", "asleep", "removed", "fetched", "placed", "awake")
 """The moments between which a crash may come, in their order: those of putting away, then those of bringing back."""
 
@@ -78,7 +81,8 @@ class Hibernating:
         self._woken = woken
         """Told of rooms that are back, and of those that were shut and stayed."""
         self._step = step
-        self._threads = Threads("hibernating", count=THREADS, operations_max=OPERATIONS_MAX)
+        self._packers = Threads("hibernating", count=PACKERS, operations_max=OPERATIONS_MAX)
+        self._wakers = Threads("waking", count=WAKERS, operations_max=OPERATIONS_MAX)
         self._going: set[int] = set()
         self._ending: set[asyncio.Task[Any]] = set()
         self.waking_seconds = 0.0
@@ -98,7 +102,7 @@ class Hibernating:
                     return await self._put_away(room_id, gate, still)
                 finally:
                     still.stop()
-                    await self._threads.run(still.let_go)
+                    await self._wakers.run(still.let_go)
         except BaseException as error:
             # Whoever passed it by while it was shut looks again.
             self._woken(room_id)
@@ -111,11 +115,11 @@ class Hibernating:
             kept = await hibernations.find_asleep(reader, room_id)
         if kept is not None:
             return Away(kept.file_bytes, kept.size_bytes)
-        shard = await self._unless_wanted(gate, still, self._threads.run(still.hold))
-        obstacle = await self._threads.run(resting.obstacle, shard, now_ms=self._clock())
+        shard = await self._unless_wanted(gate, still, self._packers.run(still.hold))
+        obstacle = await self._packers.run(resting.obstacle, shard, now_ms=self._clock())
         if obstacle is not None:
             raise NotIdleError(obstacle)
-        packed = await self._unless_wanted(gate, still, self._threads.run(still.pack))
+        packed = await self._unless_wanted(gate, still, self._packers.run(still.pack))
         self._step("packed")
         hibernation = await self._register(room_id, packed)
         self._going.add(hibernation.id)
@@ -125,7 +129,7 @@ class Hibernating:
         finally:
             self._going.discard(hibernation.id)
         try:
-            await self._threads.run(still.remove)
+            await self._packers.run(still.remove)
         except OSError as error:  # the room is its object by now; what stands of it is removed at the next start
             facts = {"room_id": room_id, "reason": str(error)}
             log.warning("the file of a hibernated room stays", extra=facts)
@@ -175,7 +179,7 @@ class Hibernating:
         unpacking = _unpacking(hibernation)
         async with aclosing(self._bytes_of(hibernation)) as chunks:
             async for chunk in chunks:
-                await self._threads.run(unpacking.take, chunk)
+                await self._packers.run(unpacking.take, chunk)
         unpacking.compare()
         self._step("compared")
 
@@ -222,11 +226,11 @@ class Hibernating:
                 async for chunk in chunks:
                     if writing is not None:
                         await writing
-                    writing = asyncio.ensure_future(self._threads.run(placing.write, chunk))
+                    writing = asyncio.ensure_future(self._wakers.run(placing.write, chunk))
             if writing is not None:
                 await writing
             self._step("fetched")
-            await self._threads.run(placing.finish)
+            await self._wakers.run(placing.finish)
             self._step("placed")
         except (CorruptObjectError, ObjectNotFoundError) as error:
             raise BrokenShardError(room_id, f"it is hibernated, and {str(error).removesuffix('.')}") from error
@@ -235,7 +239,7 @@ class Hibernating:
         finally:
             if writing is not None:
                 await asyncio.wait([writing])
-            await self._threads.run(placing.discard)
+            await self._wakers.run(placing.discard)
 
     async def _bytes_of(self, hibernation: Hibernation) -> AsyncGenerator[bytes]:
         async with self._store.open(hibernation.object_key) as reading:
@@ -256,13 +260,13 @@ class Hibernating:
 
     async def mend(self) -> int:
         """Set aside what a crash left beside the truth, before anybody is let in; return how many files that were."""
-        await self._threads.run(packing.discard_left, self._folder, now_ms=self._clock())
+        await self._wakers.run(packing.discard_left, self._folder, now_ms=self._clock())
         after, count = 0, 0
         while True:
             async with self._directory.database.read() as reader:
                 page = await hibernations.asleep(reader, after=after)
             for hibernation in page:
-                left = await self._threads.run(packing.set_aside, self._folder, hibernation.room_id)
+                left = await self._wakers.run(packing.set_aside, self._folder, hibernation.room_id)
                 if left is not None:
                     count += 1
                     log.warning("the file of a hibernated room is set aside for a week", extra={"path": str(left)})
@@ -275,7 +279,8 @@ class Hibernating:
         await self._pool.gates.close()
         if self._ending:
             await asyncio.wait(self._ending)
-        await self._threads.close()
+        await self._packers.close()
+        await self._wakers.close()
 
 
 def _unpacking(hibernation: Hibernation) -> Unpacking:

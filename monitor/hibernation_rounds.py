@@ -15,7 +15,7 @@ from directory.errors import DirectoryError
 from directory.room_orders import Order
 from ids import RoomId
 from monitor.hibernating import Hibernating, NotIdleError
-from objects.errors import ObjectError
+from objects.errors import ObjectError, StoreUnavailableError
 from shard import rooms
 from shard.errors import ShardError, WakingError
 from shard.pool import ShardPool
@@ -92,7 +92,9 @@ class HibernationRounds:
     async def _try(self, room_id: RoomId) -> bool:
         try:
             away = await self._hibernating.hibernate(room_id)
-        except (NotIdleError, ShardError) as error:
+        except StoreUnavailableError:
+            raise
+        except (NotIdleError, ShardError, ObjectError, OSError) as error:
             facts = {"room_id": room_id, "reason": str(error)}
             log.info("a room is not hibernated", extra=facts)
             async with self._directory.database.write() as writer:

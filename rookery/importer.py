@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from directory import audit, errors, members, rooms, users
+from directory import audit, errors, hibernations, members, rooms, users
 from directory.directory import Directory
 from directory.rooms import Room
 from ids import UserId
@@ -235,6 +235,7 @@ async def settle(stores: Stores, room: Room, summary: Summary, *, source: str) -
     user_ids = await stores.pool.read(room.id, joining.present_members)
     async with stores.directory.database.write() as writer:
         await members.add_many(writer, room.id, user_ids, joined_at=now_ms())
+        await hibernations.note_used(writer, [room.id], now_ms=now_ms())
         if summary.messages_new:
             await audit.append(
                 writer,

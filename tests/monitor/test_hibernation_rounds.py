@@ -10,6 +10,7 @@ from directory import hibernations, room_orders, storage
 from directory.hibernations import PUT_OFF_MS, USED_EVERY_MS
 from monitor.hibernating import NotIdleError
 from monitor.hibernation_rounds import HibernationRounds
+from objects.errors import BadContentError, ObjectError, StoreUnavailableError
 from shard.acts import attaching, delivering, hooking
 from shard.acts.hooking import Keys, WebhookChanges
 from shard.attachments import Announced
@@ -162,3 +163,25 @@ async def test_an_order_of_a_command_is_filled(bed: Bed) -> None:
         await room_orders.place(writer, bed.room_id, "wake", now_ms=NOW_MS)
     await going.begin()
     assert await going.obey() == 0
+
+
+async def test_a_room_that_object_storage_does_not_take_holds_up_no_other(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A room whose object is refused is put off for a day; a store that does not answer ends the round, and no more."""
+    going, put = rounds(bed), bed.store.put
+
+    async def refuse(*_arguments: object) -> None:
+        raise refusal
+
+    monkeypatch.setattr(bed.store, "put", refuse)
+    bed.now_ms = LATER_MS
+    refusal: ObjectError = StoreUnavailableError("away", retry_after_seconds=5)
+    assert await going.run() == 0
+    refusal = BadContentError("too large")
+    assert await going.run() == 0
+    monkeypatch.setattr(bed.store, "put", put)
+    assert await going.run() == 0, "it is put off"
+    assert await bed.state() == "active"
+    bed.now_ms += PUT_OFF_MS + 1
+    assert await going.run() == 1
