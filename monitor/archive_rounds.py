@@ -95,7 +95,7 @@ class ArchiveRounds:
         self, room: ListedRoom, *, under_pressure: bool = False, progress: Progress = lambda _count: None
     ) -> Outcome:
         """Do what is to be done in one room."""
-        if room.state == "creating":
+        if room.state in ("creating", "hibernated"):
             return Outcome(room.id)
         if room.state == "deleted":
             return await self._clear(room.id)

@@ -146,7 +146,7 @@ async def _status(settings: Settings, names: list[str] | None) -> list[tuple[Lis
     found = []
     async with composition.open_stores(settings) as stores:
         for room in await _rooms(stores, names):
-            if room.state in ("creating", "deleted"):
+            if room.state in ("creating", "deleted", "hibernated"):
                 continue
             try:
                 found.append((room, await stores.pool.read(room.id, archiving.standing)))
