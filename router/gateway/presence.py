@@ -1,8 +1,8 @@
 """Who is there, and what they do: in memory only, told at most once in five seconds, and to those alone who share a
 room and where neither blocks the other.
 
-Somebody with several connections is as present as the most present of them. A connection that is gone counts for a
-while longer, so that nobody flickers who changes trains.
+Somebody with several connections is as present as the most present of them. The last one counts for a while after it
+is gone, so that nobody flickers who changes trains; where there is another, what that one says counts at once.
 """
 
 import asyncio
@@ -45,8 +45,13 @@ class _Person:
     told: Presence = OFFLINE
 
     def now(self) -> Presence:
-        """What all connections come to: the most present one, and of those what was said last."""
-        said = [claim.said for claim in self.claims.values()]
+        """What all connections come to: the most present one, and of those what was said last.
+
+        What a connection said that is gone counts only where there is no other: else nobody who comes back could stay
+        unseen.
+        """
+        living = [claim for claim in self.claims.values() if claim.until is None]
+        said = [claim.said for claim in living or self.claims.values()]
         return max(reversed(said), key=lambda one: _RANKS[one.status], default=OFFLINE)
 
 

@@ -112,6 +112,19 @@ def test_whoever_comes_back_soon_was_not_away(server: Running, people: list[Clie
     assert [one for one in said if one["op"] == "presences"] == []
 
 
+def test_whoever_comes_back_unseen_is_unseen(
+    server: Running, people: list[Client], room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a connection said that is gone does not outlast what the next one says."""
+    monkeypatch.setattr(presence, "LASTS_SECONDS", 60)
+    anna, ben, _ = people
+    with hearing(server, anna.token) as (hearer, _):
+        with hearing(server, ben.token):
+            assert told_of(hearer, ben, room) == view(ben, "online")
+        with hearing(server, ben.token, presence={"status": "offline"}):
+            assert told_of(hearer, ben, room) == view(ben, "offline")
+
+
 def test_who_is_blocked_notices_nothing(server: Running, people: list[Client], room: Room) -> None:
     """Neither of two people of whom one blocks the other is told of the other, also when the block is new."""
     anna, ben, chris = people
