@@ -199,20 +199,35 @@ async def open_files(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
+def missing_archive(settings: Settings) -> Path | None:
+    """Return the folder of archived messages if it is not there; None for one that is, and for a bucket."""
+    folder = settings.server.data_dir / settings.archive.bucket_name
+    return None if settings.archive.endpoint is not None or folder.is_dir() else folder
+
+
+@asynccontextmanager
+async def open_archive_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the object storage of archived messages alone, and close it when the block ends."""
+    store = _store(settings, settings.archive)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 @asynccontextmanager
 async def open_archive(settings: Settings, *, cache_name: str = ARCHIVE_CACHE) -> AsyncIterator[Archive]:
     """Open the object storage of archived messages and a cache of it, and close both when the block ends.
 
     Processes that run side by side each need a cache of their own.
     """
-    store = _store(settings, settings.archive)
-    folder = settings.server.data_dir / cache_name
-    cache = SegmentCache(store, folder, bytes_max=settings.history.archive_cache_bytes_max)
-    try:
-        yield Archive(store, cache)
-    finally:
-        await cache.close()
-        await store.close()
+    async with open_archive_store(settings) as store:
+        folder = settings.server.data_dir / cache_name
+        cache = SegmentCache(store, folder, bytes_max=settings.history.archive_cache_bytes_max)
+        try:
+            yield Archive(store, cache)
+        finally:
+            await cache.close()
 
 
 def open_archiver(settings: Settings, stores: Stores, archive: Archive) -> Archiver:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import apsw
 
@@ -66,6 +66,14 @@ class Record:
     broken_at: int | None
 
 
+class Stored(NamedTuple):
+    """An object that a room's archive names, and what it was when it was put."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
 def room_ids(folder: Path) -> list[RoomId]:
     """Return the rooms that have a file in the folder, in the order of their ids; other files are left out."""
     names = (path.stem for path in folder.glob("*.db"))
@@ -81,7 +89,7 @@ def pending(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> t
 def verify_audit(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Record:
     """Follow the chain of a room's record; raises BrokenShardError and ShardBusyError."""
     with _opened(folder, room_id, migrations) as (_connection, reader):
-        if not _has_record(reader):
+        if not _has_table(reader, "audit_log"):
             return Record(0, audit.FIRST_HASH, None)
         return Record(*audit.head(reader), audit.verify(reader))
 
@@ -91,12 +99,20 @@ def read_audit(
 ) -> list[Entry]:
     """Return the newest acts of a room's record; raises BrokenShardError and ShardBusyError."""
     with _opened(folder, room_id, migrations) as (_connection, reader):
-        return audit.newest(reader, wanted, limit=limit) if _has_record(reader) else []
+        return audit.newest(reader, wanted, limit=limit) if _has_table(reader, "audit_log") else []
 
 
-def _has_record(reader: Reader) -> bool:
-    """Tell whether a shard has a record: one from before rooms had them may not be migrated yet."""
-    return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'audit_log'") is not None
+def stored(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> list[Stored]:
+    """Return the objects that a room's archive names; raises BrokenShardError and ShardBusyError."""
+    with _opened(folder, room_id, migrations) as (_connection, reader):
+        if not _has_table(reader, "segments"):
+            return []
+        return [Stored(*row) for row in reader.all("SELECT object_key, sha256, size_bytes FROM segments ORDER BY id")]
+
+
+def _has_table(reader: Reader, name: str) -> bool:
+    """Tell whether a shard has a table: one from before rooms had it may not be migrated yet."""
+    return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)) is not None
 
 
 def inspect(

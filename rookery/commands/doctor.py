@@ -1,19 +1,22 @@
 """`rookery doctor`: is everything as it should be?"""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress
 
 from config.settings import Settings
 from directory import inspections
 from directory.errors import DirectoryError
+from directory.room_pages import ListedRoom
 from migrations import engine
 from migrations.engine import MigrationError
-from monitor import checkups
+from monitor import archive_checks, checkups
 from monitor.checkups import Finding, Stock
+from objects.errors import ObjectError
 from rookery import composition, machine, options
 from rookery.composition import now_ms
 from rookery.outputs import AsJson, Output, clean, counted, speaking
@@ -46,8 +49,8 @@ def doctor(
     """Examine the installation, and say what is wrong and what to do about it.
 
     It looks at versions, permissions, disk space, the directory (pages, references, the chain of the audit log), the
-    registry against the files of the shards, a sample of the shards (right room, pages, references, search index), and
-    the clock.
+    registry against the files of the shards, a sample of the shards (right room, pages, references, search index, and
+    whether object storage has what their archives name), and the clock.
 
     It changes nothing and works beside a running server. The exit code is 1 when something is wrong.
 
@@ -107,6 +110,31 @@ def _look_at_shards(output: Output, settings: Settings, stock: Stock, report: Re
             if seen.left_out:
                 report.left_out.append(seen.left_out)
             progress.advance(bar)
+        archived = [room for room in chosen if archive_checks.named(folder, room, files)]
+        if archived:
+            asyncio.run(_look_at_archives(progress, settings, archived, report))
+
+
+async def _look_at_archives(
+    progress: Progress, settings: Settings, rooms: Sequence[ListedRoom], report: Report
+) -> None:
+    """Ask object storage for what the archives of rooms name; a folder that is not there is not made."""
+    missing = composition.missing_archive(settings)
+    if missing is not None:
+        problem = f"{missing} is missing, and {counted(len(rooms), 'room')} of those looked into have messages there"
+        report.add([Finding("archive", problem, archive_checks.REMEDY)])
+        return
+    folder = composition.shards_folder(settings)
+    files = engine.load(composition.shard_migrations_folder(settings))
+    bar = progress.add_task("asking for archived history", total=len(rooms))
+    try:
+        async with composition.open_archive_store(settings) as store:
+            for room in rooms:
+                report.add(await archive_checks.check(store, folder, room, files))
+                progress.advance(bar)
+    except ObjectError as error:
+        remedy = "Older messages answer 503 until it is back: look at the disk or the service, and at [[r2_buckets]]."
+        report.add([Finding("archive", f"object storage cannot be reached: {error}", remedy)])
 
 
 def _tell(output: Output, settings: Settings, report: Report) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,64 @@ def test_a_channel_may_delete_instead(room: Room) -> None:
     assert outcome["objects_removed"] == 3
     (status,) = room.json("status", "lean")
     assert (status["live_messages"], status["archived_messages"], status["segments"]) == (0, 0, 0)
+
+
+def _gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)
+
+
+def _one_lost(folder: Path) -> None:
+    _segments(folder)[0].unlink()
+
+
+def _one_cut_off(folder: Path) -> None:
+    path = _segments(folder)[0]
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _one_exchanged(folder: Path) -> None:
+    one, other, _ = _segments(folder)
+    shutil.copyfile(other, one)
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (_gone, "is missing, and 1 room"),
+        (_emptied, "3 of 3 segments"),
+        (_one_lost, "is missing"),
+        (_one_cut_off, "is damaged"),
+        (_one_exchanged, "is another object"),
+    ],
+)
+def test_the_doctor_misses_what_the_archive_lost(
+    room: Room, tmp_path: Path, harm: Callable[[Path], None], told: str
+) -> None:
+    """The doctor finds a segment that is missing, damaged or another one, makes nothing in its place, and is content
+    once the archive is brought back."""
+    room.json("policy", "lean", "--archive-after", "30")
+    room.json("run", "lean")
+    archive, kept = room.data / "archive", tmp_path / "kept"
+    shutil.copytree(archive, kept)
+    assert invoke("--data", room.data, "doctor", "--all").code == 0
+    harm(archive)
+    was_there = archive.exists()
+    done = invoke("--data", room.data, "doctor", "--all", "--json")
+    assert (done.code, [one["check"] for one in done.json["findings"]]) == (1, ["archive"])
+    assert told in done.json["findings"][0]["problem"]
+    assert archive.exists() == was_there
+    shutil.rmtree(archive, ignore_errors=True)
+    shutil.copytree(kept, archive)
+    assert invoke("--data", room.data, "doctor", "--all").code == 0
 
 
 @pytest.mark.parametrize("words", [("run",), ("run", "lean", "--all"), ("run", "nowhere"), ("policy", "nowhere")])
