@@ -20,6 +20,7 @@ from config.errors import SettingsError
 from directory.errors import DirectoryError
 from directory.inspections import SQLiteError
 from migrations.engine import MigrationError
+from objects.errors import ObjectError
 from rookery.errors import CommandError
 from shard.errors import ShardError
 from sqlite import OldSQLiteError
@@ -28,6 +29,7 @@ EXPECTED: Final = (
     CommandError,
     SettingsError,
     DirectoryError,
+    ObjectError,
     ShardError,
     MigrationError,
     OldSQLiteError,

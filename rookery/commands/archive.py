@@ -23,7 +23,7 @@ from rookery.outputs import AsJson, Output, counted, facts, size, speaking, tabl
 from shard import policies
 from shard.acts import archiving
 from shard.acts.archiving import Standing
-from shard.errors import ShardError
+from shard.errors import NotFoundError, ShardError
 from shard.policies import Policy
 
 ROOMS_PAGE = 500
@@ -32,9 +32,12 @@ CACHE = "archive-cache.command"
 
 app = typer.Typer(no_args_is_help=True, help="Move old messages into object storage, where they stay readable.")
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Communities by name, or rooms by id.")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A community's name, or any room's id.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="ROOM", help="Communities by name, or rooms by id.")]
+Name = Annotated[str, typer.Argument(metavar="ROOM", help="A community's name, or any room's id.")]
 InChannel = Annotated[str | None, typer.Option("--channel", help="Only this channel, by name or id.")]
+
+
+Visited = tuple[ListedRoom, Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,10 @@ def run(
 ) -> None:
     """Do now what the policies ask for: archive, delete, rewrite and tidy up. Running it again goes on.
 
-    Works beside a running server. Example: rookery archive run lean
+    The newest 1,000 messages of a channel stay where they are, and so do old ones until there are 2,000 of them. It
+    works beside a running server.
+
+    Example: rookery archive run lean
     """
     with speaking(as_json=as_json) as output:
         if bool(names) == all_rooms:
@@ -90,35 +96,36 @@ def run(
         with output.progress() as bar:
             outcomes = asyncio.run(_run(settings, names, bar, under_pressure=now))
         _tell(output, outcomes)
-        if any(outcome.error for outcome in outcomes):
+        if any(outcome.error for _, outcome in outcomes):
             raise typer.Exit(1)
 
 
-async def _run(settings: Settings, names: list[str] | None, bar: Progress, *, under_pressure: bool) -> list[Outcome]:
+async def _run(settings: Settings, names: list[str] | None, bar: Progress, *, under_pressure: bool) -> list[Visited]:
     outcomes = []
     async with _opened(settings) as opened:
         for room in await _rooms(opened.stores, names):
             task = bar.add_task(room.name or str(room.id), total=room.message_count or None)
             advance = partial(bar.advance, task)
-            outcomes.append(await opened.rounds.visit(room, under_pressure=under_pressure, progress=advance))
+            outcome = await opened.rounds.visit(room, under_pressure=under_pressure, progress=advance)
+            outcomes.append((room, outcome))
             bar.remove_task(task)
     return outcomes
 
 
-def _tell(output: Output, outcomes: list[Outcome]) -> None:
+def _tell(output: Output, outcomes: list[Visited]) -> None:
     columns = ("room", "moved", "segments", "rewritten", "deleted", "stored", "error")
     rows = [
         (
-            one.room_id, one.messages_moved, one.segments_made, one.segments_rewritten, one.messages_deleted,
-            size(one.stored_bytes), one.error,
+            room.name or room.id, f"{one.messages_moved:,}", one.segments_made, one.segments_rewritten,
+            f"{one.messages_deleted:,}", size(one.stored_bytes), one.error,
         )
-        for one in outcomes
+        for room, one in outcomes
         if one != Outcome(one.room_id)
     ]  # fmt: skip
-    shown = table(*columns, rows=rows) if rows else "Nothing was to be done."
-    told = [{**asdict(one), "room_id": str(one.room_id)} for one in outcomes]
-    output.give(told, shown)
-    moved = sum(one.messages_moved for one in outcomes)
+    idle = "Nothing was to be done. What moves when, and what is held: rookery archive policy ROOM"
+    told = [{**asdict(one), "room_id": str(room.id), "name": room.name} for room, one in outcomes]
+    output.give(told, table(*columns, rows=rows) if rows else idle)
+    moved = sum(one.messages_moved for _, one in outcomes)
     output.note(f"Visited {counted(len(outcomes), 'room')}, moved {counted(moved, 'message')}.")
 
 
@@ -132,27 +139,39 @@ def status(context: typer.Context, names: Names = None, as_json: AsJson = False)
         found = asyncio.run(_status(options.of(context).existing(), names))
         rows = [
             (
-                room.name or room.id, one.live_messages, size(one.live_bytes), one.archived_messages,
+                room.name or room.id, f"{one.live_messages:,}", size(one.live_bytes), f"{one.archived_messages:,}",
                 size(one.stored_bytes), one.segments, one.hidden, one.unfinished,
             )
             for room, one in found
+            if isinstance(one, Standing)
         ]  # fmt: skip
         columns = ("room", "live", "size", "archived", "stored", "segments", "to rewrite", "unfinished")
-        told = [{"room_id": str(room.id), "name": room.name, **asdict(one)} for room, one in found]
-        output.give(told, table(*columns, rows=rows))
+        output.give([_told(room, one) for room, one in found], table(*columns, rows=rows))
+        broken = [(room, one) for room, one in found if isinstance(one, ShardError)]
+        for room, error in broken:
+            output.note(f"Left out: {room.name or room.id}. {error}")
+        if broken:
+            raise typer.Exit(1)
 
 
-async def _status(settings: Settings, names: list[str] | None) -> list[tuple[ListedRoom, Standing]]:
-    found = []
+def _told(room: ListedRoom, one: Standing | ShardError) -> dict[str, Any]:
+    told = asdict(one) if isinstance(one, Standing) else {"error": str(one)}
+    return {"room_id": str(room.id), "name": room.name, **told}
+
+
+async def _status(settings: Settings, names: list[str] | None) -> list[tuple[ListedRoom, Standing | ShardError]]:
+    """Return how much of each room's history is where, or why its file cannot be asked."""
+    found: list[tuple[ListedRoom, Standing | ShardError]] = []
     async with composition.open_stores(settings) as stores:
         for room in await _rooms(stores, names):
             if room.state in ("creating", "deleted", "hibernated"):
                 continue
             try:
                 found.append((room, await stores.pool.read(room.id, archiving.standing)))
-            except ShardError:
+            except ShardError as error:
                 if names:
                     raise
+                found.append((room, error))
     return found
 
 
@@ -162,7 +181,8 @@ def policy(
     name: Name,
     channel: InChannel = None,
     archive_after: Annotated[
-        int | None, typer.Option("--archive-after", help="Days after which messages move; 0 is never.", min=0)
+        int | None,
+        typer.Option("--archive-after", help="Days after which messages move, at least 7; 0 is never.", min=0),
     ] = None,
     delete_after: Annotated[
         int | None, typer.Option("--delete-after", help="Days after which messages are deleted for good.", min=1)
@@ -174,10 +194,16 @@ def policy(
 ) -> None:
     """Show or change what becomes of old messages of a room, or of one of its channels.
 
+    Without options that change something it is shown. What is not given stays as it is.
+
     Example: rookery archive policy lean --channel general --archive-after 90
     """
     changes = {"archive_after_days": archive_after, "delete_after_days": delete_after}
     given = {key: value for key, value in changes.items() if value is not None}
+
+    if given and as_settings:
+        with speaking(as_json=as_json):
+            raise UsageError("Give days, or --as-settings alone: it takes the room's own days away.")
 
     def change(now: Policy) -> Policy:
         return replace(now, **(changes if as_settings else given))
@@ -218,10 +244,14 @@ def _change(context: typer.Context, name: str, channel: str | None, change: Any,
                 ("archived after", _days(effective.archive_after_days or None)),
                 ("deleted after", _days(effective.delete_after_days)),
                 ("held", (effective.hold_reason or "yes") if effective.is_held else "no"),
-                ("says so", "the room's settings, or the site's" if own is None else "its own policy"),
+                ("says so", "its own policy" if own not in (None, Policy()) else _above(channel)),
             ]
         )
         output.give({"own": None if own is None else asdict(own), "effective": asdict(effective)}, shown)
+
+
+def _above(channel: str | None) -> str:
+    return "the settings" if channel is None else "the room's policy, or the settings"
 
 
 def _days(days: int | None) -> str:
@@ -233,7 +263,10 @@ async def _changed(settings: Settings, name: str, channel: str | None, change: A
         (room,) = await _rooms(stores, [name])
         place: ChannelId = policies.ROOM
         if channel is not None:
-            place = await stores.pool.read(room.id, archiving.named_channel, channel)
+            try:
+                place = await stores.pool.read(room.id, archiving.named_channel, channel)
+            except NotFoundError:
+                raise CommandError(f"Room {name} has no channel {channel}.") from None
         own = await stores.pool.read(room.id, policies.own, place)
         if change is not None:
             own = change(own or Policy())

@@ -149,6 +149,43 @@ def test_the_doctor_misses_what_the_archive_lost(
     assert invoke("--data", room.data, "doctor", "--all").code == 0
 
 
+def test_what_a_policy_cannot_be_is_refused(room: Room) -> None:
+    """Days together with --as-settings, and a channel that is not there, change nothing and are told."""
+    room.json("policy", "lean", "--archive-after", "30")
+    both = room.run("policy", "lean", "--as-settings", "--archive-after", "90")
+    assert both.code == 2
+    assert "--as-settings" in both.err
+    nowhere = room.run("policy", "lean", "--channel", "nest", "--archive-after", "90")
+    assert (nowhere.code, nowhere.err.strip()) == (1, "Error: Room lean has no channel nest.")
+    assert room.json("policy", "lean")["effective"]["archive_after_days"] == 30
+    assert "its own policy" in room.run("policy", "lean").out
+    assert "the settings" in room.run("policy", "lean", "--as-settings").out
+
+
+def test_a_room_that_cannot_be_asked_is_told(room: Room, tmp_path: Path) -> None:
+    """The status of all rooms names the one whose file is damaged, shows the others, and ends with 1."""
+    history = tmp_path / "history.jsonl.gz"
+    assert invoke("--data", room.data, "import", history, "--room", "moss").code == 0
+    moss = next(one["room_id"] for one in room.json("status") if one["name"] == "moss")
+    for rest in ("-wal", "-shm"):
+        (room.data / "shards" / f"{moss}.db{rest}").unlink(missing_ok=True)
+    (room.data / "shards" / f"{moss}.db").write_bytes(b"no database " * 1_000)
+    done = room.run("status")
+    assert done.code == 1
+    assert "lean" in done.out
+    assert "Left out: moss." in done.err
+    told = {one["name"]: "error" in one for one in room.run("status", "--json").json}
+    assert told == {"lean": False, "moss": True}
+
+
+def test_storage_that_cannot_be_opened_is_told(room: Room) -> None:
+    """An archive that is no folder ends the command with a sentence."""
+    (room.data / "archive").write_bytes(b"")
+    done = room.run("run", "lean")
+    assert done.code == 1
+    assert done.err.startswith("Error: ")
+
+
 @pytest.mark.parametrize("words", [("run",), ("run", "lean", "--all"), ("run", "nowhere"), ("policy", "nowhere")])
 def test_wrong_words_are_told(room: Room, words: tuple[str, ...]) -> None:
     """A command without a room, or for one that is not there, says what to do instead."""
