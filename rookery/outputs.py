@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from config.errors import SettingsError
-from directory.errors import DirectoryError
+from directory.errors import DirectoryError, RoomNotFoundError, UserNotFoundError
 from directory.inspections import SQLiteError
 from migrations.engine import MigrationError
 from objects.errors import ObjectError
@@ -114,6 +114,11 @@ def _sentence(error: Exception) -> str:
         return f"{where}{error.strerror or error}."
     if isinstance(error, SQLiteError):
         return f"A database cannot be used ({error}). See what is wrong with: rookery doctor"
+    match error:
+        case RoomNotFoundError():
+            return f"{error} See them all with: rookery room list"
+        case UserNotFoundError():
+            return f"{error} See them all with: rookery user list"
     return str(error)
 
 

@@ -48,7 +48,8 @@ async def test_status_shows_the_largest_and_what_is_open(tmp_path: Path) -> None
         "size_limit_bytes": 1_500_000,
     }
     assert invoke("--data", tmp_path, "monitor", "limit", "lean", 5).code == 1
-    assert invoke("--data", tmp_path, "monitor", "limit", "nowhere", 1_500_000).code == 1
+    nowhere = invoke("--data", tmp_path, "monitor", "limit", "nowhere", 1_500_000)
+    assert (nowhere.code, "rookery room list" in nowhere.err) == (1, True)
     status = invoke("--data", tmp_path, "monitor", "status", "--json").json
     assert {room["name"]: room["limit_bytes"] for room in status["rooms"]} == {
         "lean": 1_500_000,
