@@ -16,7 +16,7 @@ from directory.room_pages import ListedRoom
 from ids import ChannelId, RoomId
 from monitor.archive_rounds import ArchiveRounds, Limits
 from monitor.archiving import Outcome
-from rookery import composition, options
+from rookery import composition, logs, options
 from rookery.composition import Stores, now_ms
 from rookery.errors import CommandError, UsageError
 from rookery.outputs import AsJson, Output, counted, facts, size, speaking, table
@@ -93,10 +93,12 @@ def run(
         if bool(names) == all_rooms:
             raise UsageError("Name the rooms to visit, or say --all.")
         settings = options.of(context).existing()
+        logs.configure(settings.server.log_level, settings.server.log_format)
         with output.progress() as bar:
             outcomes = asyncio.run(_run(settings, names, bar, under_pressure=now))
         _tell(output, outcomes)
         if any(outcome.error for _, outcome in outcomes):
+            output.note("What is wrong: rookery doctor --all. Running it again goes on.")
             raise typer.Exit(1)
 
 

@@ -121,7 +121,7 @@ async def _look_at_archives(
     """Ask object storage for what the archives of rooms name; a folder that is not there is not made."""
     missing = composition.missing_archive(settings)
     if missing is not None:
-        problem = f"{missing} is missing, and {counted(len(rooms), 'room')} of those looked into have messages there"
+        problem = f"{missing} is missing, with old messages of {counted(len(rooms), 'room')} of those looked into"
         report.add([Finding("archive", problem, archive_checks.REMEDY)])
         return
     folder = composition.shards_folder(settings)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import sqlite
 from shard.acts import archiving
 from tests.rookery.terminal import Ended, invoke
 
@@ -121,7 +122,7 @@ def _segments(folder: Path) -> list[Path]:
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        (_gone, "is missing, and 1 room"),
+        (_gone, "is missing, with old messages of 1 room"),
         (_emptied, "3 of 3 segments"),
         (_one_lost, "is missing"),
         (_one_cut_off, "is damaged"),
@@ -160,6 +161,37 @@ def test_what_a_policy_cannot_be_is_refused(room: Room) -> None:
     assert room.json("policy", "lean")["effective"]["archive_after_days"] == 30
     assert "its own policy" in room.run("policy", "lean").out
     assert "the settings" in room.run("policy", "lean", "--as-settings").out
+
+
+def test_a_segment_that_cannot_be_written_anew_is_told(room: Room) -> None:
+    """A run that does not reach the segment it has to write anew names the room, and leads to the doctor."""
+    room.json("policy", "lean", "--archive-after", "30")
+    room.json("run", "lean")
+    _hide_one(room.data)
+    kept = room.data / "kept"
+    shutil.move(room.data / "archive", kept)
+    shutil.rmtree(room.data / "archive-cache.command")
+    done = room.run("run", "lean")
+    assert done.code == 1
+    assert "lean" in done.out
+    assert "rookery doctor" in done.err
+    shutil.rmtree(room.data / "archive")
+    shutil.move(kept, room.data / "archive")
+    assert room.json("run", "lean")[0]["segments_rewritten"] == 1
+
+
+def _hide_one(data: Path) -> None:
+    """Leave one archived message out, as its deletion does."""
+    (path,) = (data / "shards").glob("*.db")
+    connection = sqlite.connect(path)
+    try:
+        connection.execute("INSERT INTO segment_hidden SELECT id, first_id FROM segments ORDER BY id LIMIT 1")
+        connection.execute(
+            "UPDATE segments SET hidden_count = 1, message_count = message_count - 1 "
+            "WHERE id = (SELECT segment_id FROM segment_hidden)"
+        )
+    finally:
+        connection.close()
 
 
 def test_a_room_that_cannot_be_asked_is_told(room: Room, tmp_path: Path) -> None:
