@@ -250,12 +250,7 @@ class _Visit:
 
     async def _rewrite_one(self, folder: Path, segment: Segment) -> bool:
         for _ in range(SWAPS_MAX):
-            # Asked first, so that what is copied has just been compared.
-            await self._archiver.cache.ask(self._room_id, segment, segment_files.guard)
-            file = await self._archiver.cache.unpacked(segment)
-            built = await asyncio.to_thread(
-                segment_files.rebuild, file, folder, self._room_id, segment.channel_id, hidden=set(segment.hidden)
-            )
+            built = await self._rebuild(folder, segment)
             self._archiver.between_steps()
             if built is None:
                 is_done = await self._pool.write(self._room_id, archiving.remove_empty, segment)
@@ -266,12 +261,26 @@ class _Visit:
                 is_done = await self._pool.write(self._room_id, archiving.replace, segment, key, built)
             if is_done:
                 self._count(segments_rewritten=1)
+                # Its words that were deleted are to be nowhere, however long the copy could have stayed.
+                await self._archiver.cache.forget(segment)
                 return True
             now = await self._pool.read(self._room_id, segments.one, segment.id)
             if now is None:
                 return True
             segment = now
         return False
+
+    async def _rebuild(self, folder: Path, segment: Segment) -> Built | None:
+        # Only what the cache opens is known to be this segment.
+        await self._archiver.cache.ask(self._room_id, segment, segment_files.guard)
+        file = folder / "rewriting.db"
+        try:
+            await self._archiver.cache.copy(segment, file)
+            return await asyncio.to_thread(
+                segment_files.rebuild, file, folder, self._room_id, segment.channel_id, hidden=set(segment.hidden)
+            )
+        finally:
+            file.unlink(missing_ok=True)
 
     async def _remove_freed(self) -> None:
         while keys := await self._pool.read(self._room_id, segments.freed):

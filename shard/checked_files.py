@@ -16,6 +16,8 @@ import sqlite
 
 VFS: Final = "rookery-checked"
 PAGE_BYTES: Final = sqlite.SEGMENT_PAGE_BYTES
+SUFFIX: Final = ".sums"
+"""Of the file beside a file, which has its checksums."""
 
 
 class Sums:
@@ -45,6 +47,37 @@ def unpacked(packed: bytes) -> "array[int] | None":
     if len(packed) < 8 or len(body) % 4 or zlib.crc32(body).to_bytes(4, "little") != own:
         return None
     return array("I", body)
+
+
+class DamagedError(Exception):
+    """A file is gone, or not what its checksums say."""
+
+
+def sums_of(path: Path) -> "array[int]":
+    """Return the checksums beside a file; raises DamagedError when they, or the file's size, are not what they were."""
+    try:
+        sums = unpacked(path.with_suffix(SUFFIX).read_bytes())
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise DamagedError("it is gone") from error
+    if sums is None or size_bytes != len(sums) * PAGE_BYTES:
+        raise DamagedError("its checksums are damaged")
+    return sums
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy a file, every page of it compared; raises DamagedError, and OSError when the copy cannot be written."""
+    sums = sums_of(path)
+    try:
+        source = path.open("rb")
+    except OSError as error:
+        raise DamagedError("it is gone") from error
+    with source, target.open("wb") as file:
+        for number, expected in enumerate(sums):
+            page = source.read(PAGE_BYTES)
+            if zlib.crc32(page) != expected:
+                raise DamagedError(f"page {number} is not what was stored")
+            file.write(page)
 
 
 _expected: "dict[str, array[int]]" = {}

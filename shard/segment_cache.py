@@ -22,6 +22,7 @@ from ids import RoomId
 from objects.errors import CorruptObjectError, ObjectError, ObjectNotFoundError, StoreUnavailableError
 from objects.store import Store
 from shard import checked_files, segment_files
+from shard.checked_files import DamagedError
 from shard.connections import Reader
 from shard.errors import ArchiveUnavailableError
 from shard.segments import Segment
@@ -36,7 +37,6 @@ CACHE_KIB: Final = 1_024
 """Page cache of an open segment: its newest pages and the upper parts of its trees."""
 FETCHES_MAX: Final = 4
 """Segments fetched at once; others wait."""
-_SUMS: Final = ".sums"
 _PIECE: Final = 4 * 1024 * 1024
 """Unpacked bytes that are written at once."""
 
@@ -88,14 +88,19 @@ class SegmentCache:
                 return await loop.run_in_executor(self._executor, answer)
             except apsw.ConnectionClosedError:
                 continue  # others needed its place between finding and asking it
-            except (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, _StaleError) as error:
-                # The copy on this disk is damaged or gone; the object may be whole.
-                log.warning(
-                    "a cached segment is fetched again", extra={"key": segment.object_key, "reason": str(error)}
-                )
-                await loop.run_in_executor(self._executor, self._discard, segment.sha256)
+            except (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.CantOpenError, DamagedError) as error:
+                await self._doubt(segment, error)
                 if is_fresh:
                     raise ArchiveUnavailableError(segment.object_key) from error
+
+    async def _doubt(self, segment: Segment, error: Exception) -> None:
+        """Discard a copy that is damaged or gone; the object may be whole."""
+        log.warning("a cached segment is fetched again", extra={"key": segment.object_key, "reason": str(error)})
+        await self.forget(segment)
+
+    async def forget(self, segment: Segment) -> None:
+        """Remove the copy of a segment, which somebody may still ask for."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._discard, segment.sha256)
 
     def is_cached(self, segment: Segment) -> bool:
         """Tell whether a segment can be asked without fetching it."""
@@ -105,11 +110,25 @@ class SegmentCache:
         """Forget every segment."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._make_space, self._bytes_max)
 
-    async def unpacked(self, segment: Segment) -> Path:
-        """Return the file of a segment, fetched where it is missing, for whoever copies it at once."""
-        if segment.sha256 not in self._sizes:
-            await self._fetch(segment)
-        return self._path(segment.sha256)
+    async def copy(self, segment: Segment, target: Path) -> None:
+        """Write a segment's file to another place, every page of it compared: whoever reads it there compares nothing.
+
+        Raises ArchiveUnavailableError, and OSError when it cannot be written.
+        """
+        is_fresh = False
+        while True:
+            if segment.sha256 not in self._sizes:
+                await self._fetch(segment)
+                is_fresh = True
+            source = self._path(segment.sha256)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._executor, checked_files.copy, source, target)
+            except DamagedError as error:
+                await self._doubt(segment, error)
+                if is_fresh:
+                    raise ArchiveUnavailableError(segment.object_key) from error
+            else:
+                return
 
     def _path(self, sha256: str) -> Path:
         return self._folder / f"{sha256}.db"
@@ -134,20 +153,13 @@ class SegmentCache:
 
     def _connect(self, room_id: RoomId, segment: Segment) -> _Open:
         path = self._path(segment.sha256)
-        try:
-            sums = checked_files.unpacked(path.with_suffix(_SUMS).read_bytes())
-            size_bytes = path.stat().st_size
-        except OSError as error:
-            raise _StaleError("it is gone") from error
-        if sums is None or size_bytes != len(sums) * checked_files.PAGE_BYTES:
-            raise _StaleError("its checksums are damaged")
-        checked_files.expect(path, sums)
+        checked_files.expect(path, checked_files.sums_of(path))
         found = _Open(sqlite.open_immutable(path, vfs=checked_files.VFS, cache_kib=CACHE_KIB), room_id)
         format_, channel_id, first_id, until_id, count = segment_files.guard(found.reader)
         is_right = format_ == segment_files.FORMAT and channel_id == segment.channel_id and count > 0
         if not is_right or until_id != segment.until_id or first_id > segment.first_id:
             found.connection.close()
-            raise _StaleError("it is not the segment that the manifest names")
+            raise DamagedError("it is not the segment that the manifest names")
         return found
 
     async def _fetch(self, segment: Segment) -> None:
@@ -194,7 +206,7 @@ class SegmentCache:
                 if added is not None:
                     await added
                 await loop.run_in_executor(self._executor, unpacking.finish)
-            path.with_suffix(_SUMS).write_bytes(unpacking.sums.packed())
+            path.with_suffix(checked_files.SUFFIX).write_bytes(unpacking.sums.packed())
             incoming.rename(path)
         finally:
             incoming.unlink(missing_ok=True)
@@ -215,7 +227,7 @@ class SegmentCache:
         with self._lock:
             self._sizes.pop(sha256, None)
             path = self._path(sha256)
-            for each in (path, path.with_suffix(_SUMS)):
+            for each in (path, path.with_suffix(checked_files.SUFFIX)):
                 each.unlink(missing_ok=True)
 
     def _close(self, sha256: str) -> None:
@@ -235,10 +247,6 @@ class SegmentCache:
         for sha256 in [*self._open]:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._close, sha256)
         await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)
-
-
-class _StaleError(Exception):
-    """A cached file is not what it should be."""
 
 
 class _Unpacking:
