@@ -12,7 +12,7 @@ from directory.directory import Directory
 from directory.room_pages import ListedRoom
 from ids import RoomId
 from monitor.archiving import Archiver, Outcome, Progress
-from objects.errors import ObjectError
+from objects.errors import ObjectError, ObjectNotFoundError
 from shard import segments
 from shard.acts import archiving
 from shard.errors import ShardError
@@ -128,12 +128,24 @@ class ArchiveRounds:
                 if found := _KEY.fullmatch(key):
                     by_room.setdefault(RoomId(int(found[1])), []).append(key)
             for room_id, keys in by_room.items():
-                if not self._archiver.pool.has(room_id):
-                    continue  # a room whose file is missing may be restored
-                named = await self._archiver.pool.read(room_id, segments.keys, keys)
-                for key in keys:
-                    if key not in named and (await self._archiver.store.head(key)).stored_at < now_ms - ORPHAN_MS:
-                        log.warning("an object that no room names is removed", extra={"key": key})
-                        await self._archiver.store.delete(key)
-                        count += 1
+                try:
+                    count += await self._sweep_room(room_id, keys, now_ms - ORPHAN_MS)
+                except (ShardError, ObjectNotFoundError, BlockingIOError) as error:
+                    facts = {"room_id": room_id, "reason": str(error)}
+                    log.warning("a room's objects are swept another time", extra=facts)
+        return count
+
+    async def _sweep_room(self, room_id: RoomId, keys: Sequence[str], before_ms: int) -> int:
+        """Remove those objects that a room does not name and that were stored before a time; return their count."""
+        if not self._archiver.pool.has(room_id):
+            return 0  # a room whose file is missing may be restored
+        count = 0
+        # A visit may be about to name what a crash left: none is under way until these are gone.
+        with self._archiver.alone(room_id):
+            named = await self._archiver.pool.read(room_id, segments.keys, keys)
+            for key in keys:
+                if key not in named and (await self._archiver.store.head(key)).stored_at < before_ms:
+                    log.warning("an object that no room names is removed", extra={"key": key})
+                    await self._archiver.store.delete(key)
+                    count += 1
         return count

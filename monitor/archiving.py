@@ -83,7 +83,7 @@ class Archiver:
         """Do what a room's policies ask for; a room that cannot be done now says so in the outcome."""
         visit = _Visit(self, room_id, progress)
         try:
-            with _alone(self.work / str(room_id)) as folder:
+            with self.alone(room_id) as folder:
                 await visit.run(folder, under_pressure=under_pressure)
         except BlockingIOError:
             visit.outcome = replace(visit.outcome, error="another process is archiving this room")
@@ -92,14 +92,26 @@ class Archiver:
             visit.outcome = replace(visit.outcome, error=str(error))
         return visit.outcome
 
+    @contextlib.contextmanager
+    def alone(self, room_id: RoomId) -> Iterator[Path]:
+        """Lend the folder of a room to one visit, empty; raises BlockingIOError while another has it, of whatever
+        process. A crash lets go of it."""
+        folder = self.work / str(room_id)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (folder / "lock").open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                _clear(folder)
+                yield folder
+            finally:
+                _clear(folder)
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    """Lend a folder to one visit; raises BlockingIOError while another has it. A crash lets go of it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield folder
+
+def _clear(folder: Path) -> None:
+    """Remove what a visit built and did not store."""
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink(missing_ok=True)
 
 
 class _Visit:

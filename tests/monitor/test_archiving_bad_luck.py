@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from monitor.archive_rounds import ORPHAN_MS, ArchiveRounds, Limits
+from monitor.archiving import Archiver
+from objects.errors import StoreUnavailableError
+from objects.store import Content
 from shard.acts.paging import Span
 from shard.rows import Message
 from tests.shard import twins
@@ -73,3 +77,66 @@ async def test_deleted_words_leave_the_cache_with_their_segment(side: Side, tmp_
     left = b"".join(path.read_bytes() for path in (tmp_path / "cache").glob("*.db"))
     assert said[1].content.encode() in left
     assert said[2].content.encode() not in left
+
+
+async def test_a_sweep_takes_no_object_that_a_visit_is_about_to_name(side: Side) -> None:
+    """An object that a crash left a day ago, and that a visit names while a sweep looks at it, stays."""
+    said = await every(side)
+
+    def die() -> None:
+        raise Killed
+
+    side.archiver.between_steps = die
+    with pytest.raises(Killed):
+        await side.archive()
+    side.archiver.between_steps = lambda: None
+    (key,) = await side.store.list("archive/")
+    side.stage.now_ms = (await side.store.head(key)).stored_at + 2 * ORPHAN_MS
+    head = side.store.head
+
+    async def slow_head(asked: str) -> object:
+        known = await head(asked)
+        await side.archive()
+        return known
+
+    side.store.head = slow_head  # type: ignore[method-assign,assignment]
+    await rounds_of(side).sweep()
+    side.store.head = head  # type: ignore[method-assign]
+    await side.archiver.cache.clear()
+    assert await every(side) == said
+    await side.archive()
+    assert await every(side) == said
+
+
+def rounds_of(side: Side, archiver: Archiver | None = None) -> ArchiveRounds:
+    """Return rounds that only sweep."""
+    return ArchiveRounds(None, archiver or side.archiver, Limits(1 << 40, 90))  # type: ignore[arg-type]
+
+
+async def test_a_sweep_goes_on_behind_a_broken_room(side: Side) -> None:
+    """A room that cannot be asked keeps its objects, and keeps nobody else's."""
+    await side.stage.found(2)
+    keys = [f"archive/{number}/1/1-{'0' * 32}" for number in (1, 2)]
+    for key in keys:
+        await side.store.put(key, b"x", twins.content_of(b"x"))
+    side.stage.now_ms = (await side.store.head(keys[0])).stored_at + 2 * ORPHAN_MS
+    await side.stage.rest()
+    side.stage.pool.quarantine({side.room.id: "its disk"})
+    assert await rounds_of(side).sweep() == 1
+    assert await side.store.list("archive/") == keys[:1]
+
+
+async def test_a_visit_that_fails_leaves_no_files(side: Side, tmp_path: Path) -> None:
+    """Segments that were built and could not be stored are not left on disk, nor is what a killed visit left there."""
+    work = tmp_path / "work" / str(side.room.id)
+    work.mkdir(exist_ok=True)
+    (work / "building-77.zst").write_bytes(b"of a visit that was killed")
+
+    async def away(key: str, _source: object, _content: Content) -> None:
+        raise StoreUnavailableError("it is away", retry_after_seconds=1)
+
+    put, side.store.put = side.store.put, away  # type: ignore[method-assign,assignment]
+    assert (await side.archive()).error
+    assert [path.name for path in work.iterdir()] == ["lock"]
+    side.store.put = put  # type: ignore[method-assign]
+    assert (await side.archive()).messages_moved == 15
