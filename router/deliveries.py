@@ -39,6 +39,8 @@ SLOW_SECONDS: Final = 2.0
 """A receiver that takes longer waits its turn among its like, so that it holds up nobody else."""
 SWEPT_AT_ONCE: Final = 100
 """Rooms looked at between two pauses, once all were: a room that is looked at is opened."""
+NOTED_MS: Final = 600_000
+"""How long what a webhook passed over may be unwritten: history that it may still want does not move."""
 GONE: Final = 410
 KEEPER_LOST: Final = "keeper_lost"
 RECEIVER_GONE: Final = "receiver_gone"
@@ -102,6 +104,7 @@ class Deliveries:
         self._again: set[int] = set()
         self._places: dict[int, int] = {}
         self._waiting: dict[int, int] = {}
+        self._noted: dict[int, int] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._slow: set[int] = set()
         self._turns = {is_slow: asyncio.Semaphore(pace.at_once) for is_slow in (False, True)}
@@ -260,8 +263,11 @@ class Deliveries:
     async def _pass_over(self, room_id: RoomId, batch: Batch) -> None:
         self._places[batch.hook.id] = batch.reached
         self._waiting.pop(batch.hook.id, None)
-        if batch.reached - batch.hook.last_seq >= SKIPPED_MAX:
+        passed, now_ms = batch.reached - batch.hook.last_seq, self._clock()
+        is_due = abs(now_ms - self._noted.get(batch.hook.id, 0)) >= NOTED_MS
+        if passed >= SKIPPED_MAX or (passed and is_due):
             await self._pool.write(room_id, delivering.note_passed, batch.hook.id, batch.reached)
+            self._noted[batch.hook.id] = now_ms
 
     async def _send(self, hook: Webhook, name: str, body: bytes) -> Answered:
         assert hook.url is not None
@@ -310,6 +316,7 @@ class Deliveries:
     def _forget(self, webhook_id: int) -> None:
         self._places.pop(webhook_id, None)
         self._waiting.pop(webhook_id, None)
+        self._noted.pop(webhook_id, None)
         self._slow.discard(webhook_id)
         with contextlib.suppress(KeyError):
             self._timers.pop(webhook_id).cancel()

@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from ids import ChannelId
 from monitor.archive_rounds import ORPHAN_MS, ArchiveRounds, Limits
 from monitor.archiving import Archiver
 from objects.errors import StoreUnavailableError
 from objects.store import Content
+from router.deliveries import NOTED_MS, Deliveries
+from shard import events
+from shard.acts import delivering
+from shard.acts.delivering import Batch
 from shard.acts.paging import Span
+from shard.connections import Writer
 from shard.rows import Message
 from tests.shard import twins
 from tests.shard.stage import OWNER
@@ -139,4 +145,39 @@ async def test_a_visit_that_fails_leaves_no_files(side: Side, tmp_path: Path) ->
     assert (await side.archive()).error
     assert [path.name for path in work.iterdir()] == ["lock"]
     side.store.put = put  # type: ignore[method-assign]
+    assert (await side.archive()).messages_moved == 15
+
+
+def hang(writer: Writer, wanted: str, channel_id: ChannelId | None) -> None:
+    """Hang up a webhook that wants one type of event, and was told of five events."""
+    writer.run(
+        "INSERT INTO webhooks (id, name, channel_id, direction, secret, url, events, keeper_id, last_seq, "
+        "created_by, created_at) VALUES (1, 'x', ?, 'outgoing', zeroblob(32), 'u', json_array(?), 1, 5, 1, 1)",
+        (channel_id, wanted),
+    )
+
+
+@pytest.mark.parametrize(("wanted", "channel"), [("member", None), ("message.edited", None), ("*", "other")])
+async def test_a_webhook_that_wants_nothing_of_it_keeps_nothing(side: Side, wanted: str, channel: str | None) -> None:
+    """Events that a webhook does not want, or of another channel than its own, are not waited for."""
+    place = None if channel is None else side.room.channels[channel]
+    await side.stage.pool.write(side.room.id, hang, wanted, place)
+    assert (await side.archive()).messages_moved == 15
+
+
+async def test_what_a_webhook_passed_over_is_soon_written_down(side: Side) -> None:
+    """A webhook's place moves on though it is told nothing, every few minutes: what it may not see keeps nothing."""
+    pool, room_id = side.stage.pool, side.room.id
+    await pool.write(room_id, hang, "*", None)
+    assert (await side.archive()).messages_moved == 0
+    passing = Deliveries(None, pool, None, clock=lambda: side.stage.now_ms)  # type: ignore[arg-type]
+    last_seq = await pool.read(room_id, events.last_seq)
+    for reached, expected in ((last_seq - 1, last_seq - 1), (last_seq, last_seq - 1)):
+        hook = await pool.read(room_id, delivering.get_enabled, 1)
+        assert hook is not None
+        await passing._pass_over(room_id, Batch(hook, may_tell=True, events=[], reached=reached, is_last=True))
+        assert await side.stage.rows(side.room, "SELECT last_seq FROM webhooks") == [(expected,)]
+    side.stage.now_ms += NOTED_MS
+    await passing._pass_over(room_id, Batch(hook, may_tell=True, events=[], reached=last_seq, is_last=True))
+    assert await side.stage.rows(side.room, "SELECT last_seq FROM webhooks") == [(last_seq,)]
     assert (await side.archive()).messages_moved == 15
