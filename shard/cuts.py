@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+import ids
 from ids import ChannelId
 from shard import segments
 from shard.connections import Reader, Writer
@@ -20,6 +21,8 @@ LOG_KEPT_MS: Final = 7 * 86_400_000
 """Events that the log keeps whole: a client that was away for longer begins anew, and so does a webhook's receiver."""
 DROPPED_AT_ONCE: Final = 200
 """Rows of deleted messages that one step drops."""
+GENERATIONS_MAX: Final = 1_024
+"""Segments of a room into which history is imported: each moves what is imported by a 1,024th of a millisecond."""
 TRIMMED_AT_ONCE: Final = 2_000
 """Events that one step of trimming the log looks at, about 2 ms."""
 
@@ -48,25 +51,43 @@ def step(writer: Writer, segment: Segment, pieces: Sequence[Piece]) -> int:
     if stay:
         segments.hide(writer, segment.id, stay)
     segments.add_threads(writer, segment.id, [(piece.id, piece.thread_id) for piece in moved])
-    _delete(writer, [piece.id for piece in moved])
-    _drop_deleted(writer, segment, cut_id)
+    _delete(writer, segment, [piece.id for piece in moved])
+    dropped = _drop_deleted(writer, segment, cut_id)
+    _note_crowds(writer, [*(piece.id for piece in moved), *dropped])
     return len(moved)
 
 
-def _delete(writer: Writer, message_ids: Sequence[int]) -> None:
+def _delete(writer: Writer, segment: Segment, message_ids: Sequence[int]) -> None:
     packed = orjson.dumps(message_ids).decode()
-    writer.run(_KEEP_FILES, (packed,))
+    writer.run(_KEEP_FILES, (packed, segment.id))
     # Everything else that hangs on a message goes with it.
     writer.run("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (packed,))
 
 
-def _drop_deleted(writer: Writer, segment: Segment, cut_id: int) -> None:
-    """Drop the empty rows of messages that were deleted before the cut came by; their nonces are spent."""
+def _drop_deleted(writer: Writer, segment: Segment, cut_id: int) -> list[int]:
+    """Drop the empty rows of messages that were deleted before the cut came by, and return their ids; their nonces are
+    spent."""
     rows = writer.all(_DELETED, (segment.channel_id, cut_id, DROPPED_AT_ONCE))
     if rows:
         spend(writer, hashes([(row[1], row[2]) for row in rows]))
         packed = orjson.dumps([row[0] for row in rows]).decode()
         writer.run("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (packed,))
+    return [row[0] for row in rows]
+
+
+def generation_begins(generation: int) -> int:
+    """Return the first number within its millisecond that is imported into a room which began so many segments."""
+    return generation * (ids.PER_MILLISECOND // GENERATIONS_MAX)
+
+
+def _note_crowds(writer: Writer, gone: Sequence[int]) -> None:
+    """Note which of the numbers that are free now those of later generations could meet."""
+    row = writer.one("SELECT segments_made FROM room")
+    assert row is not None
+    begins = generation_begins(row[0])
+    crowded = [number for number in gone if number % ids.PER_MILLISECOND >= begins]
+    if crowded:
+        writer.run(_CROWDED, (orjson.dumps(crowded).decode(), ids.PER_MILLISECOND))
 
 
 def hashes(nonces: Sequence[tuple[int, str | None]]) -> list[int]:
@@ -152,10 +173,15 @@ _MOVABLE: Final = """
 """
 _KEEP_FILES: Final = """
     INSERT INTO archived_attachments (id, message_id, channel_id, user_id, filename, size_bytes, mime_type, sha256,
-                                      object_key, width, height, duration_ms, created_at)
+                                      object_key, width, height, duration_ms, created_at, segment_id)
     SELECT id, message_id, channel_id, user_id, filename, size_bytes, mime_type, sha256,
-           object_key, width, height, duration_ms, created_at
-    FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?))
+           object_key, width, height, duration_ms, created_at, ?2
+    FROM message_attachments WHERE message_id IN (SELECT value FROM json_each(?1))
+"""
+_CROWDED: Final = """
+    INSERT INTO archived_crowds (begin_id, last_id)
+    SELECT value - value % ?2, max(value) FROM json_each(?1) GROUP BY 1
+    ON CONFLICT (begin_id) DO UPDATE SET last_id = max(last_id, excluded.last_id)
 """
 _DELETED: Final = (
     "SELECT id, user_id, nonce FROM messages WHERE channel_id = ? AND id <= ? AND is_deleted = 1 ORDER BY id LIMIT ?"

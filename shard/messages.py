@@ -23,8 +23,6 @@ from shard.tallies import Change
 CONTENT_LENGTH_MAX = 8_000
 """Characters of one message; the schema holds the same bound."""
 NONCE_LENGTH_MAX = 64
-GENERATIONS_MAX = 1_024
-"""Segments of a room into which history is imported: each moves what is imported by a 1,024th of a millisecond."""
 ERASED_AT_ONCE_MAX = 1_000
 """Messages of one person that one transaction erases: the room's other writers wait meanwhile."""
 
@@ -269,14 +267,17 @@ def _free_id(writer: Writer, sent_at: int) -> MessageId:
     # Times before the epoch share its first millisecond.
     begin = ids.at(sent_at)
     row = writer.one(
-        "SELECT (SELECT max(id) FROM messages WHERE id < ?), (SELECT segments_made FROM room)",
-        (begin + ids.PER_MILLISECOND,),
+        "SELECT coalesce((SELECT max(id) FROM messages WHERE id < ?), 0), segments_made, "
+        "coalesce((SELECT last_id FROM archived_crowds WHERE begin_id = ?), 0) FROM room",
+        (begin + ids.PER_MILLISECOND, begin),
     )
-    last, generation = row or (None, 0)
-    if generation >= GENERATIONS_MAX:
-        raise ConflictError(f"Nothing can be imported any more into a room with {GENERATIONS_MAX} segments of archive.")
-    # What was there before it moved has numbers of a generation before this.
-    free = max((last or 0) + 1, begin + generation * (ids.PER_MILLISECOND // GENERATIONS_MAX))
+    last, generation, crowded = row or (0, 0, 0)
+    if generation >= cuts.GENERATIONS_MAX:
+        raise ConflictError(
+            f"Nothing can be imported any more into a room with {cuts.GENERATIONS_MAX} segments of archive."
+        )
+    # What was there before it moved has numbers of a generation before this, or is among the crowds.
+    free = max(last + 1, crowded + 1, begin + cuts.generation_begins(generation))
     # An import of this very millisecond, or of a later one, takes a number that a live message would get.
     writer.ids.seen(free)
     return MessageId(free)

@@ -166,10 +166,6 @@ def _drop(writer: Writer, segment: Segment, *, now_ms: int) -> None:
         "UPDATE channels SET message_count = max(message_count - ?, 0) WHERE id = ?",
         (segment.message_count, segment.channel_id),
     )
-    writer.run(
-        "DELETE FROM archived_attachments WHERE channel_id = ? AND message_id BETWEEN ? AND ?",
-        (segment.channel_id, segment.first_id, segment.last_id),
-    )
     segments.remove(writer, segment.id)
     payload = _told(segment)
     events.append(

@@ -24,6 +24,7 @@ ROWS: dict[str, dict[str, object]] = {
     "segment_hidden": {"segment_id": 9, "message_id": 1},
     "freed_objects": {"object_key": "k"},
     "archived_nonces": {"hash": -1},
+    "archived_crowds": {"begin_id": 4, "last_id": 5},
     "archived_attachments": {
         "id": 15,
         "message_id": 1,
@@ -35,6 +36,7 @@ ROWS: dict[str, dict[str, object]] = {
         "sha256": SHA256,
         "object_key": "k",
         "created_at": AT,
+        "segment_id": 9,
     },
     "archive_policies": {"channel_id": 2, "is_held": 1, "hold_reason": "court"},
 }
@@ -50,7 +52,9 @@ WRONG: tuple[tuple[str, dict[str, object]], ...] = (
     ("archive_policies", {"delete_after_days": 0}),
     ("archive_policies", {"is_held": 2}),
     ("archived_attachments", {"sha256": "0"}),
+    ("archived_crowds", {"last_id": 3}),
 )
 
-KEPT = {"freed_objects", "archived_nonces", "archive_policies"}
-"""What stays when its channel goes: what is still to be removed, what was sent once, and what was decided."""
+KEPT = {"freed_objects", "archived_nonces", "archived_crowds", "archive_policies"}
+"""What stays when its channel goes: what is still to be removed, what was sent once, which numbers are taken, and what
+was decided."""

@@ -321,6 +321,10 @@ QUERIES: dict[str, tuple[str, str]] = {
         "SELECT id FROM archived_attachments WHERE message_id = ?",
         "idx_archived_attachments_message_id (message_id=?)",
     ),
+    "files of a segment": (
+        "SELECT id FROM archived_attachments WHERE segment_id = ?",
+        "idx_archived_attachments_segment_id (segment_id=?)",
+    ),
 }
 """What a shard is asked for often, and the access path that must answer it."""
 

@@ -11,14 +11,18 @@ from monitor.archiving import Archiver
 from objects.errors import StoreUnavailableError
 from objects.store import Content
 from router.deliveries import NOTED_MS, Deliveries
-from shard import events
-from shard.acts import delivering
+from shard import attachments, events
+from shard.acts import archiving, attaching, delivering, pinning
+from shard.acts.attaching import Measured
 from shard.acts.delivering import Batch
 from shard.acts.paging import Span
+from shard.attachments import Announced
 from shard.connections import Writer
+from shard.messages import Draft
+from shard.policies import ROOM, Policy
 from shard.rows import Message
 from tests.shard import twins
-from tests.shard.stage import OWNER
+from tests.shard.stage import ANNA, OWNER
 from tests.shard.twins import DAY_MS, Side
 
 
@@ -181,3 +185,53 @@ async def test_what_a_webhook_passed_over_is_soon_written_down(side: Side) -> No
     await passing._pass_over(room_id, Batch(hook, may_tell=True, events=[], reached=last_seq, is_last=True))
     assert await side.stage.rows(side.room, "SELECT last_seq FROM webhooks") == [(last_seq,)]
     assert (await side.archive()).messages_moved == 15
+
+
+async def test_a_segment_that_is_too_old_takes_its_own_files_alone(side: Side) -> None:
+    """The file of a message that was pinned while its neighbours moved goes with the segment that it moved into."""
+    place, general = (ANNA, side.room.general), side.room.general
+    write = side.stage.pool.write
+    at = side.stage.now_ms - 39 * DAY_MS
+    announced = Announced("a.txt", 9, "text/plain", "0" * 64)
+    upload = await write(side.room.id, attaching.announce_upload, *place, announced, secret="s", now_ms=at)
+    await write(side.room.id, attaching.complete_upload, *place, upload.id, Measured(), now_ms=at)
+    draft = Draft("with a file", attachment_ids=(upload.id,))
+    sent = await side.history.send_message(side.room.id, *place, draft, now_ms=at)
+    pin = (OWNER, general, sent.message.id)
+    late, side.stage.now_ms = side.stage.now_ms, at
+    await talk(side, 8)
+    side.stage.now_ms = late
+    await write(side.room.id, pinning.pin_message, *pin, now_ms=side.stage.now_ms)
+    await side.archive()
+    await write(side.room.id, pinning.unpin_message, *pin, now_ms=side.stage.now_ms)
+    side.stage.now_ms += 20 * DAY_MS
+    await talk(side, 12)
+    side.stage.now_ms += 40 * DAY_MS
+    assert (await side.archive()).messages_moved
+    assert await side.stage.rows(side.room, "SELECT count(*) FROM message_attachments") == [(0,)]
+    await write(side.room.id, archiving.set_policy, ROOM, Policy(30, 90), now_ms=side.stage.now_ms)
+    assert (await side.archive()).objects_removed == 4
+    assert sent.message.id in {message.id for message in await every(side)}
+    assert await side.stage.pool.read(side.room.id, attachments.freed) == []
+    await write(side.room.id, archiving.set_policy, ROOM, Policy(30, 30), now_ms=side.stage.now_ms)
+    await side.archive()
+    assert [file.object_key for file in await side.stage.pool.read(side.room.id, attachments.freed)] == [
+        upload.object_key
+    ]
+
+
+async def test_crowded_milliseconds_have_room_for_imports(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More messages of one millisecond than a generation has numbers for are archived, and more of them imported: each
+    has a number of its own, as all of before the epoch have to."""
+    monkeypatch.setattr("shard.cuts.GENERATIONS_MAX", 1 << 21)  # two numbers for each generation
+    for number in range(30):
+        await side.stage.send(side.room, f"first {number}", sent_at=1, nonce=f"a{number}")
+    assert (await side.archive()).messages_moved
+    before = {message.id for message in await every(side)}
+    for number in range(30):
+        sent = await side.stage.send(side.room, f"second {number}", sent_at=1, nonce=f"b{number}")
+        assert sent.message.id not in before
+        before.add(sent.message.id)
+    await side.archive()
+    assert {message.id for message in await every(side)} == before
+    assert len(before) == 80
