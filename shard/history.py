@@ -4,16 +4,15 @@ The shard decides in one snapshot who may read, what it has, and which segments 
 go, and the segments are asked. Nothing of a segment is told that the snapshot did not open the channel for.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from operator import itemgetter
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
-from objects.errors import ObjectNotFoundError
-from shard import gathering, messages, overviews, reactions, segment_files, stretches
+from shard import gathering, messages, overviews, reactions, segment_files, segments, stretches
 from shard.access import Channel
 from shard.acts import amending, paging, reacting, reading, talking
 from shard.acts.paging import Leg, Page, Rest, Span
@@ -31,9 +30,6 @@ from shard.segments import Segment
 
 T = TypeVar("T")
 Row = list[Any]
-
-TRIES: Final = 3
-"""How often a read begins anew because a segment's object was replaced between the snapshot and the fetch."""
 
 
 class History:
@@ -70,7 +66,7 @@ class History:
                 return page
             return replace(page, replied_to=await self._replied_to(room_id, page, page.rest), rest=None)
 
-        return await _anew(read)
+        return await gathering.anew(read)
 
     async def _walk(
         self, room_id: RoomId, rest: Rest, thread_id: ThreadId | None, span: Span
@@ -108,7 +104,9 @@ class History:
             own.update(reacted)
             return rows
 
-        return await gathering.gather(live, leg.segments, ask, limit=leg.limit, newest_first=leg.is_older)
+        return await gathering.gather(
+            live, leg.segments, ask, limit=leg.limit, newest_first=leg.is_older, goes_on=segments.is_full(leg.segments)
+        )
 
     async def _replied_to(self, room_id: RoomId, page: Page, rest: Rest) -> str | None:
         """Return what a page replies to with what segments have of it, without what cannot be had now."""
@@ -144,7 +142,7 @@ class History:
             except MovedError as moved:
                 return (await self._found(room_id, moved))[0]
 
-        return await _anew(read)
+        return await gathering.anew(read)
 
     async def _found(self, room_id: RoomId, moved: MovedError) -> tuple[Message, Segment]:
         """Return a message that may have moved, and where it is; raises NotFoundError where it is not."""
@@ -176,7 +174,7 @@ class History:
                 message, segment = await self._found(room_id, moved)
                 return await self._cache.ask(room_id, segment, amending.versions_of, message, after=after, limit=limit)
 
-        return await _anew(read)
+        return await gathering.anew(read)
 
     async def who_reacted(
         self,
@@ -204,7 +202,7 @@ class History:
                     room_id, segment, reactions.who, message.id, emoji, after=after, limit=limit
                 )
 
-        return await _anew(read)
+        return await gathering.anew(read)
 
     async def export_messages(
         self, room_id: RoomId, user_id: UserId, *, after: MessageId, limit: int, now_ms: int
@@ -223,9 +221,16 @@ class History:
                 )
                 return _counting(segment, found)
 
-            return await gathering.gather(begun.messages, begun.segments, ask, limit=limit, newest_first=False)
+            return await gathering.gather(
+                begun.messages,
+                begun.segments,
+                ask,
+                limit=limit,
+                newest_first=False,
+                goes_on=segments.is_full(begun.segments),
+            )
 
-        return await _anew(read)
+        return await gathering.anew(read)
 
     async def list_mentions(
         self, room_id: RoomId, user_id: UserId, *, before: MessageId | None, limit: int, now_ms: int
@@ -245,9 +250,11 @@ class History:
                 )  # fmt: skip
                 return _counting(segment, found)
 
-            return await gathering.gather(calls.messages, calls.segments, ask, limit=limit, newest_first=True)
+            return await gathering.gather(
+                calls.messages, calls.segments, ask, limit=limit, newest_first=True, goes_on=calls.goes_on
+            )
 
-        return await _anew(read)
+        return await gathering.anew(read)
 
     async def changing(self, room_id: RoomId, act: Awaitable[T]) -> T:
         """Return what an act on a message returns; raises ArchivedError for one that is in a segment."""
@@ -300,7 +307,7 @@ class History:
         asked = (user_id, channel_id)
 
         async def act() -> None:
-            for _ in range(TRIES):
+            for _ in range(gathering.TRIES):
                 try:
                     await self._pool.write(
                         room_id, amending.delete_message, *asked, message_id, reason=reason, now_ms=now_ms
@@ -315,7 +322,7 @@ class History:
                     return
             raise ShardBusyError("This part of the archive is being changed.")
 
-        await _anew(act)
+        await gathering.anew(act)
 
     async def delete_messages(
         self,
@@ -333,7 +340,7 @@ class History:
             room_id, amending.delete_messages, *asked, message_ids, reason=reason, now_ms=now_ms
         )
         need = MANAGE_MESSAGES | READ_HISTORY
-        for _ in range(TRIES):
+        for _ in range(gathering.TRIES):
             left = [message_id for message_id in message_ids if message_id not in gone]
             rest = await self._pool.read(room_id, paging.seek, *asked, left, need, now_ms=now_ms)
             for segment in {one.id: one for named in rest.messages.values() for one in named}.values():
@@ -368,17 +375,6 @@ class History:
             room_id, amending.delete_archived, *asked, segment, found, edges, is_many=is_many, reason=reason,
             now_ms=now_ms,
         )  # fmt: skip
-
-
-async def _anew(read: Callable[[], Awaitable[T]]) -> T:
-    """Read, and read anew when an object was replaced since the snapshot that named it."""
-    for _ in range(TRIES - 1):
-        try:
-            return await read()
-        except ArchiveUnavailableError as error:
-            if not isinstance(error.__cause__, ObjectNotFoundError):
-                raise
-    return await read()
 
 
 def _part(

@@ -9,6 +9,7 @@ import time
 import ids
 from ids import ChannelId, RoomId, UserId
 from objects.errors import ObjectNotFoundError
+from shard import gathering
 from shard.acts import searching
 from shard.acts.searching import RANKED_MAX, Begun, Found, Ranking, Results
 from shard.errors import ArchiveUnavailableError
@@ -16,7 +17,7 @@ from shard.pool import ShardPool
 from shard.queries import Query
 from shard.search import Hit
 from shard.segment_cache import SegmentCache
-from shard.segments import PAGE_MAX, Segment
+from shard.segments import Segment
 
 
 class Searches:
@@ -41,8 +42,8 @@ class Searches:
         now_ms: int,
     ) -> Results:
         """Return the newest messages below the id `before` that match and that the member may read."""
-        found = await self._find(
-            room_id, user_id, query, channel_id, 0, before, limit, seconds, deadline_seconds, now_ms
+        found = await gathering.anew(
+            lambda: self._find(room_id, user_id, query, channel_id, 0, before, limit, seconds, deadline_seconds, now_ms)
         )
         place = None if found.next_before is None else (found.next_before,)
         return searching.results(found.hits, found, place, is_cut=found.is_cut)
@@ -61,10 +62,20 @@ class Searches:
         now_ms: int,
     ) -> Results:
         """Return what `newest` finds, the most relevant of the newest RANKED_MAX first."""
-        found = await self._find(
-            room_id, user_id, query, channel_id, ranking.since, ranking.until, RANKED_MAX, seconds, deadline_seconds,
-            now_ms,
-        )  # fmt: skip
+        found = await gathering.anew(
+            lambda: self._find(
+                room_id,
+                user_id,
+                query,
+                channel_id,
+                ranking.since,
+                ranking.until,
+                RANKED_MAX,
+                seconds,
+                deadline_seconds,
+                now_ms,
+            )
+        )
         return searching.ranked(found, ranking, limit)
 
     async def _find(
@@ -104,7 +115,7 @@ class Searches:
                     raise
                 break
         else:
-            if len(begun.segments) == PAGE_MAX:
+            if begun.goes_on:
                 union.stop_above(begun.segments[-1])
         return union.found()
 

@@ -49,7 +49,7 @@ def between(
         return _found(reader, f"{_SELECT} WHERE {_BETWEEN} ORDER BY s.{order} LIMIT ?", channel_id, above, below)
     sql = (
         f"{_SELECT} JOIN segment_threads t ON t.segment_id = s.id WHERE t.thread_id = ? AND +s.channel_id = ? "
-        f"AND t.last_id > ? AND t.first_id < ? ORDER BY s.{order} LIMIT ?"
+        f"AND t.last_id > ? AND t.first_id < ? AND t.message_count > 0 ORDER BY s.{order} LIMIT ?"
     )
     return _found(reader, sql, thread_id, channel_id, above, below)
 
@@ -64,6 +64,11 @@ def of_channels(
         f"ORDER BY {order} LIMIT ?"
     )
     return _found(reader, sql, orjson.dumps(list(channel_ids)).decode(), above, below)
+
+
+def is_full(named: Sequence[Segment]) -> bool:
+    """Tell whether the manifest may have more than these, which one read of it named."""
+    return len(named) == PAGE_MAX
 
 
 def covering(reader: Reader, channel_id: ChannelId, message_id: int) -> list[Segment]:
@@ -81,7 +86,7 @@ def any_of(reader: Reader, channel_id: ChannelId) -> bool:
 def reaches(reader: Reader, channel_id: ChannelId, thread_id: ThreadId | None, *, above: int, below: int) -> bool:
     """Tell whether a channel, or a thread of it, has archived messages with ids between two."""
     if thread_id is None:
-        sql = f"SELECT 1 FROM segments s WHERE {_BETWEEN} AND message_count > 0 LIMIT 1"  # noqa: S608
+        sql = f"SELECT 1 FROM segments s WHERE {_BETWEEN} LIMIT 1"  # noqa: S608
         return reader.one(sql, (channel_id, above, below)) is not None
     sql = (
         "SELECT 1 FROM segment_threads WHERE thread_id = ? AND last_id > ? AND first_id < ? "
@@ -248,7 +253,7 @@ def _found(reader: Reader, sql: str, *parameters: object) -> list[Segment]:
     return found
 
 
-_BETWEEN: Final = "s.channel_id = ? AND s.last_id > ? AND s.first_id < ?"
+_BETWEEN: Final = "s.channel_id = ? AND s.last_id > ? AND s.first_id < ? AND s.message_count > 0"
 _SELECT: Final = (
     "SELECT s.id, s.channel_id, s.object_key, s.sha256, s.size_bytes, s.file_bytes, s.first_id, s.last_id, s.cut_id, "
     "s.until_id, s.built_seq, s.message_count, CASE WHEN s.hidden_count THEN "

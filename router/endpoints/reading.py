@@ -203,11 +203,12 @@ class Reading:
 
     async def _gathered(self, room_id: RoomId, found: Gathered[Message], limit: int) -> GatheredPageView:
         page = found.rows[:limit]
-        goes_on = len(found.rows) > limit or not found.is_whole
+        # A page may have nothing, and there may still be something further on.
+        place = page[-1].id if len(found.rows) > limit else found.edge
         return {
             "messages": talk_views.messages(room_id, page),
             "users": await self.people.of(talk_views.people_in(page)),
-            "next_cursor": cursors.write(page[-1].id) if goes_on else None,
+            "next_cursor": None if place is None else cursors.write(place),
         }
 
     async def levels(self, call: Call[Any, Any]) -> Reply:

@@ -111,13 +111,15 @@ def begin_export(reader: Reader, user_id: UserId, *, after: MessageId, limit: in
 class Calls(NamedTuple):
     """The newest messages of the shard that call somebody, and the segments that may have some among them.
 
-    `targets` is what calls them, as (type, id), `joined_at` when they joined: nothing of before calls them.
+    `targets` is what calls them, as (type, id), `joined_at` when they joined: nothing of before calls them. `goes_on`
+    says that there may be more segments behind the last.
     """
 
     messages: list[Message]
     segments: list[Segment]
     targets: list[tuple[str, int]]
     joined_at: int
+    goes_on: bool = False
 
 
 def begin_mentions(reader: Reader, user_id: UserId, *, before: MessageId | None, limit: int, now_ms: int) -> Calls:
@@ -133,8 +135,11 @@ def begin_mentions(reader: Reader, user_id: UserId, *, before: MessageId | None,
     targets, joined_at = overviews.callers(reader, user_id)
     kept = segments.filters(reader, [one.id for one in named])
     keys = [segment_filters.mention(*target) for target in targets]
-    may = [one for one in named if any(segment_filters.may_have(kept[one.id], [key]) for key in keys)]
-    return Calls(found, may, targets, joined_at)
+    goes_on = segments.is_full(named)
+    # What lies behind the last of a full page was not looked at, so that one stays.
+    last = named[-1] if goes_on else None
+    may = [one for one in named if one is last or any(segment_filters.may_have(kept[one.id], [key]) for key in keys)]
+    return Calls(found, may, targets, joined_at, goes_on)
 
 
 def set_level(writer: Writer, user_id: UserId, channel_id: ChannelId, level: Level | None, *, now_ms: int) -> None:

@@ -59,12 +59,13 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """What the shard found, and where else to look: the segments that may have hits, newest first, and the sieve for
-    what the searcher may find in them."""
+    """What the shard found, and where else to look: the segments that may have hits, newest first, whether there may be
+    more behind the last, and the sieve for what the searcher may find in them."""
 
     found: Found
     sieve: Sieve
     segments: list[Segment]
+    goes_on: bool
 
 
 def begin_search(
@@ -91,7 +92,7 @@ def begin_search(
     above = max(sieve.since - 1, 0 if found.next_before is None else found.next_before - 1)
     channels = [ChannelId(number) for number in orjson.loads(sieve.channels)]
     named = segments.of_channels(reader, channels, above=above, below=min(before, sieve.until), newest_first=True)
-    return Begun(found, sieve, _worthwhile(reader, named, query))
+    return Begun(found, sieve, _worthwhile(reader, named, query), segments.is_full(named))
 
 
 def _worthwhile(reader: Reader, named: list[Segment], query: Query) -> list[Segment]:
@@ -101,7 +102,7 @@ def _worthwhile(reader: Reader, named: list[Segment], query: Query) -> list[Segm
         return named
     kept = segments.filters(reader, [one.id for one in named])
     # The last of a full page stays, since what lies behind it was not looked at.
-    last = named[-1] if len(named) == segments.PAGE_MAX else None
+    last = named[-1] if segments.is_full(named) else None
     return [one for one in named if one is last or segment_filters.may_have(kept[one.id], keys)]
 
 

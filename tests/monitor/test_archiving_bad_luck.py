@@ -21,6 +21,7 @@ from shard.connections import Writer
 from shard.messages import Draft
 from shard.policies import ROOM, Policy
 from shard.rows import Message
+from shard.webhooks import Webhook
 from tests.shard import twins
 from tests.shard.stage import ANNA, OWNER
 from tests.shard.twins import DAY_MS, Side
@@ -176,12 +177,14 @@ async def test_what_a_webhook_passed_over_is_soon_written_down(side: Side) -> No
     assert (await side.archive()).messages_moved == 0
     passing = Deliveries(None, pool, None, clock=lambda: side.stage.now_ms)  # type: ignore[arg-type]
     last_seq = await pool.read(room_id, events.last_seq)
+    hook: Webhook | None = None
     for reached, expected in ((last_seq - 1, last_seq - 1), (last_seq, last_seq - 1)):
         hook = await pool.read(room_id, delivering.get_enabled, 1)
         assert hook is not None
         await passing._pass_over(room_id, Batch(hook, may_tell=True, events=[], reached=reached, is_last=True))
         assert await side.stage.rows(side.room, "SELECT last_seq FROM webhooks") == [(expected,)]
     side.stage.now_ms += NOTED_MS
+    assert hook is not None
     await passing._pass_over(room_id, Batch(hook, may_tell=True, events=[], reached=last_seq, is_last=True))
     assert await side.stage.rows(side.room, "SELECT last_seq FROM webhooks") == [(last_seq,)]
     assert (await side.archive()).messages_moved == 15

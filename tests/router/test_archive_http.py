@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shard import segments
 from shard.acts import archiving
 from tests.rookery.terminal import invoke
 from tests.router.clients import Client, client_of
@@ -100,3 +101,15 @@ def test_without_object_storage_what_is_live_answers(archived: Archived) -> None
     shutil.move(away, archived.data / "archive")
     rest = archived.ada.get(archived.messages, limit=50, before=oldest)
     assert len(rest["messages"]) == COUNT - KEPT
+
+
+def test_a_page_without_mentions_says_where_to_go_on(archived: Archived, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While there are more segments than one answer knows of, a page may have nothing and the next something."""
+    monkeypatch.setattr(segments, "PAGE_MAX", 2)
+    path, pages = f"{archived.room}/mentions", 0
+    page = archived.ada.get(path)
+    while page["next_cursor"] is not None:
+        assert page["messages"] == []
+        pages += 1
+        page = archived.ada.get(path, cursor=page["next_cursor"])
+    assert pages > 1
