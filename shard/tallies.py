@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import orjson
 
+import ids
 from ids import ChannelId, MessageId, ThreadId
 from shard.connections import Writer
 
@@ -60,17 +61,20 @@ _ADD_TO_THREAD = (
     "UPDATE threads SET message_count = message_count + ?, last_message_id = max(coalesce(last_message_id, 0), ?), "
     "last_message_at = max(last_message_at, ?) WHERE id = ?"
 )
-# What went may have been the last: then the one before it is.
+# What went may have been the last: then the one before it is, wherever that is. An archived one is as old as its id.
 _CHANGE_CHANNEL = (
-    "UPDATE channels SET message_count = message_count + ?, last_message_id = coalesce((SELECT m.id FROM messages m "
-    "WHERE m.channel_id = channels.id AND m.is_deleted = 0 ORDER BY m.id DESC LIMIT 1), "
-    "(SELECT max(s.last_id) FROM segments s WHERE s.channel_id = channels.id)) WHERE id = ?"
+    "UPDATE channels SET message_count = message_count + ?, last_message_id = nullif(max(coalesce((SELECT m.id "
+    "FROM messages m WHERE m.channel_id = channels.id AND m.is_deleted = 0 ORDER BY m.id DESC LIMIT 1), 0), "
+    "coalesce((SELECT max(s.last_id) FROM segments s WHERE s.channel_id = channels.id AND s.message_count > 0), 0)), "
+    "0) WHERE id = ?"
 )
 _CHANGE_THREAD = (
-    "UPDATE threads SET message_count = message_count + ?, (last_message_id, last_message_at) = "
+    "UPDATE threads SET message_count = message_count + ?, (last_message_id, last_message_at) = "  # noqa: S608
     "(SELECT max(m.id), CASE WHEN max(m.id) IS threads.last_message_id THEN threads.last_message_at "
-    "ELSE max(threads.created_at, coalesce(m.created_at, 0)) END FROM (SELECT id, created_at FROM messages "
-    "WHERE thread_id = threads.id AND is_deleted = 0 ORDER BY id DESC LIMIT 1) m) WHERE id = ?"
+    "ELSE max(threads.created_at, coalesce(m.created_at, 0)) END FROM (SELECT * FROM (SELECT id, created_at "
+    "FROM messages WHERE thread_id = threads.id AND is_deleted = 0 ORDER BY id DESC LIMIT 1) "
+    f"UNION ALL SELECT last_id, (last_id >> {ids.SEQUENCE_BITS}) + {ids.EPOCH_MS} "
+    "FROM segment_threads WHERE thread_id = threads.id AND message_count > 0) m) WHERE id = ?"
 )
 INDEX_ONE = (
     "INSERT INTO messages_fts (rowid, words) SELECT id, coalesce(search_text, content) FROM messages "

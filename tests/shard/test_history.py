@@ -346,3 +346,22 @@ async def test_a_private_channel_stays_private_when_it_is_archived(both: Twins) 
     called = await side.history.list_mentions(room, ANNA, before=None, limit=50, now_ms=now_ms)
     assert (exported.rows, called.rows) == ([], [])
     assert await both.search("rook", user_id=OWNER)
+
+
+async def test_a_thread_whose_newest_message_is_archived_stays_where_it_is(both: Twins) -> None:
+    """When what a thread ended with is deleted, live or archived, it ends with the archived message before that."""
+    live = {row[0] for row in await both.rows("SELECT id FROM messages")}
+    listed = "SELECT id, message_count, last_message_id, last_message_at FROM threads ORDER BY id"
+    channels = "SELECT id, message_count, last_message_id FROM channels ORDER BY id"
+
+    async def delete(side: Side, message_id: MessageId) -> None:
+        await side.history.delete_message(
+            side.room.id, OWNER, side.room.general, message_id, reason=None, now_ms=both.now_ms
+        )
+
+    for thread_id in both.threads:
+        page = await both.page(Span(50), thread_id)
+        for message in page[: 1 + sum(message.id in live for message in page)]:
+            await both.do(lambda side, gone=message.id: delete(side, gone))
+            await _rows(both, listed)
+            await _rows(both, channels)
