@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from directory import room_pages
+from directory import room_pages, shards
 from directory.directory import Directory
+from directory.errors import DirectoryError
 from directory.room_pages import ListedRoom
+from directory.shards import Level
 from ids import RoomId
 from monitor.archiving import Archiver, Outcome, Progress
 from objects.errors import ObjectError, ObjectNotFoundError
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 ROOMS_PER_ROUND: Final = 20
 """Rooms that one round visits in turn; each is opened for it."""
+PRESSED: Final[tuple[Level, ...]] = ("full", "critical")
+"""Rooms of these levels do not wait for their turn; so many of each, the largest first, as are visited in turn."""
 HINTS_MAX: Final = 1_000
 """Rooms remembered in which something was deleted; others wait for their turn."""
 ORPHAN_MS: Final = 86_400_000
@@ -37,7 +41,8 @@ _KEY: Final = re.compile(r"archive/([1-9][0-9]{0,18})/.+")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The size of a full room in bytes, and the percentage of it from which on history moves; 0 is never."""
+    """The size in bytes of a full room that has no limit of its own, and the percentage of a room's limit from which on
+    history moves; 0 is never."""
 
     size_bytes_max: int
     pressure_percent: int
@@ -61,14 +66,22 @@ class ArchiveRounds:
             self._hinted.add(room_id)
 
     async def run(self) -> list[Outcome]:
-        """Visit the next rooms, and return what was done to those in which something was."""
+        """Visit the rooms that are nearly full and the next of all; return what was done where something was."""
         await self._keep_store_tidy()
         hinted, self._hinted = self._hinted, set()
         async with self._directory.database.read() as reader:
             page = await room_pages.all_rooms(reader, after=self._after, limit=ROOMS_PER_ROUND)
+            pressed = [
+                shard.room_id
+                for level in PRESSED
+                for shard in await shards.largest(reader, level, limit=ROOMS_PER_ROUND)
+                if shard.state in ("active", "readonly")
+            ]
         self._after = page[-1].id if len(page) == ROOMS_PER_ROUND else RoomId(0)
-        outcomes = [await self.visit(room) for room in page]
-        again = [room_id for room_id in hinted - {room.id for room in page} if await self._has_hidden(room_id)]
+        outcomes = [await self._work_on(room_id) for room_id in pressed]
+        outcomes += [await self.visit(room) for room in page if room.id not in pressed]
+        seen = {*pressed, *(room.id for room in page)}
+        again = [room_id for room_id in hinted - seen if await self._has_hidden(room_id)]
         outcomes += [await self._archiver.visit(room_id) for room_id in again]
         return [outcome for outcome in outcomes if outcome != Outcome(outcome.room_id)]
 
@@ -99,13 +112,21 @@ class ArchiveRounds:
             return Outcome(room.id)
         if room.state == "deleted":
             return await self._clear(room.id)
+        return await self._work_on(room.id, under_pressure=under_pressure, progress=progress)
+
+    async def _work_on(
+        self, room_id: RoomId, *, under_pressure: bool = False, progress: Progress = lambda _count: None
+    ) -> Outcome:
         try:
-            used = await self._archiver.pool.read(room.id, archiving.used_bytes)
-        except ShardError as error:
-            return Outcome(room.id, error=str(error))
+            async with self._directory.database.read() as reader:
+                shard = await shards.find(reader, room_id)
+            used = await self._archiver.pool.read(room_id, archiving.used_bytes)
+        except (DirectoryError, ShardError) as error:
+            return Outcome(room_id, error=str(error))
+        limit_bytes = shard.size_limit_bytes or self._limits.size_bytes_max
         percent = self._limits.pressure_percent
-        is_near = bool(percent) and used * 100 >= percent * self._limits.size_bytes_max
-        return await self._archiver.visit(room.id, under_pressure=under_pressure or is_near, progress=progress)
+        is_near = bool(percent) and used * 100 >= percent * limit_bytes
+        return await self._archiver.visit(room_id, under_pressure=under_pressure or is_near, progress=progress)
 
     async def _clear(self, room_id: RoomId) -> Outcome:
         """Remove the objects of a deleted room."""

@@ -20,6 +20,7 @@ from rookery import composition, logs, options
 from rookery.composition import Stores, now_ms
 from rookery.errors import CommandError, UsageError
 from rookery.outputs import AsJson, Output, counted, facts, size, speaking, table
+from rookery.shard_terms import ShardTerms
 from shard import policies
 from shard.acts import archiving
 from shard.acts.archiving import Standing
@@ -52,6 +53,8 @@ async def _opened(settings: Settings) -> AsyncIterator[_Opened]:
         composition.open_stores(settings) as stores,
         composition.open_archive(settings, cache_name=CACHE) as archive,
     ):
+        # A room may be larger than the settings say, and one that is full needs space to be emptied.
+        await ShardTerms(stores, settings.shards.size_limit_bytes).refresh()
         limits = Limits(settings.shards.size_limit_bytes, settings.history.archive_at_percent)
         archiver = composition.open_archiver(settings, stores, archive)
         yield _Opened(stores, ArchiveRounds(stores.directory, archiver, limits))

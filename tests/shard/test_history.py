@@ -143,6 +143,12 @@ def _versions(both: Twins, side: Side, message_id: MessageId) -> Awaitable[Any]:
     )
 
 
+def _delete(both: Twins, side: Side, message_id: MessageId) -> Awaitable[Any]:
+    return side.history.delete_message(
+        side.room.id, OWNER, side.room.general, message_id, reason=None, now_ms=both.now_ms
+    )
+
+
 def _reactors(both: Twins, side: Side, message_id: MessageId) -> Awaitable[Any]:
     return side.history.who_reacted(
         side.room.id, OWNER, side.room.general, message_id, "🐦", after=None, limit=10, now_ms=both.now_ms
@@ -354,14 +360,9 @@ async def test_a_thread_whose_newest_message_is_archived_stays_where_it_is(both:
     listed = "SELECT id, message_count, last_message_id, last_message_at FROM threads ORDER BY id"
     channels = "SELECT id, message_count, last_message_id FROM channels ORDER BY id"
 
-    async def delete(side: Side, message_id: MessageId) -> None:
-        await side.history.delete_message(
-            side.room.id, OWNER, side.room.general, message_id, reason=None, now_ms=both.now_ms
-        )
-
     for thread_id in both.threads:
         page = await both.page(Span(50), thread_id)
         for message in page[: 1 + sum(message.id in live for message in page)]:
-            await both.do(lambda side, gone=message.id: delete(side, gone))
+            await _ask(both, _delete, message.id)
             await _rows(both, listed)
             await _rows(both, channels)
