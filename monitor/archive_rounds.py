@@ -78,7 +78,7 @@ class ArchiveRounds:
                 if shard.state in ("active", "readonly")
             ]
         self._after = page[-1].id if len(page) == ROOMS_PER_ROUND else RoomId(0)
-        outcomes = [await self._work_on(room_id) for room_id in pressed]
+        outcomes = [await self.work_on(room_id) for room_id in pressed]
         outcomes += [await self.visit(room) for room in page if room.id not in pressed]
         seen = {*pressed, *(room.id for room in page)}
         again = [room_id for room_id in hinted - seen if await self._has_hidden(room_id)]
@@ -112,11 +112,12 @@ class ArchiveRounds:
             return Outcome(room.id)
         if room.state == "deleted":
             return await self._clear(room.id)
-        return await self._work_on(room.id, under_pressure=under_pressure, progress=progress)
+        return await self.work_on(room.id, under_pressure=under_pressure, progress=progress)
 
-    async def _work_on(
+    async def work_on(
         self, room_id: RoomId, *, under_pressure: bool = False, progress: Progress = lambda _count: None
     ) -> Outcome:
+        """Move what is due in a room that is there, near its limit or `under_pressure` whatever its policy says."""
         try:
             async with self._directory.database.read() as reader:
                 shard = await shards.find(reader, room_id)

@@ -13,6 +13,7 @@ from directory.errors import DirectoryError
 from directory.origins import NOWHERE, Origin
 from directory.runs import Run
 from ids import RoomId, UserId
+from objects.errors import ObjectError
 from shard.errors import ShardError
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,12 @@ TELL_SECONDS: Final = 1.0
 Progress = Callable[[int, int], Awaitable[None]]
 """Told how much is done, of how much."""
 Work = Callable[[RoomId, Progress], Awaitable[dict[str, Any]]]
-"""Does a job upon a room and returns what came of it; raises ShardError and DirectoryError, and can be cancelled."""
+"""Does a job upon a room and returns what came of it; raises ShardError, DirectoryError, ObjectError and
+JobFailedError, and can be cancelled."""
+
+
+class JobFailedError(Exception):
+    """A job was not done, for a reason that an operator can do something about."""
 
 
 class Jobs:
@@ -90,7 +96,7 @@ class Jobs:
             await self._end(run, "done", result=result)
         except asyncio.CancelledError:
             await self._end(run, "cancelled")
-        except (ShardError, DirectoryError) as error:
+        except (ShardError, DirectoryError, ObjectError, JobFailedError) as error:
             await self._end(run, "failed", error=str(error))
         except Exception as error:  # the job failed by a mistake of ours; the server goes on
             log.exception("a job failed", extra={"kind": run.kind, "room_id": room_id})

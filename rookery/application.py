@@ -101,22 +101,30 @@ class Application:
             archiving = _archive_rounds(self._settings, stores, archive)
             relay.listeners += [deliveries.publish, sweep.publish, gateway.publish, archiving.publish]
             examining = monitoring.examining(self._settings, stores.directory)
-            jobs = monitoring.jobs(stores.directory, examining, Tidying(stores.directory, stores.pool, now_ms))
-            await jobs.mend()
-            parts = _Parts(
-                stores, archive, history, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining
-            )
             terms = ShardTerms(stores, self._settings.shards.size_limit_bytes)
             await terms.refresh()
-            with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
-                monitoring.show(metrics, rounds)
-                async with open_hibernating(self._settings, stores, woken=parts.woken) as hibernating:
-                    sleeping = _hibernation_rounds(self._settings, stores, metrics, hibernating)
-                    await sleeping.begin()
-                    self._served = logs.watched(_build(self._settings, parts))
+
+            def woken(room_id: RoomId) -> None:
+                """Have a room looked into that was passed by while it was away."""
+                deliveries.watch(room_id)
+                sweep.hint(room_id)
+
+            async with open_hibernating(self._settings, stores, woken=woken) as hibernating:
+                sleeping = _hibernation_rounds(self._settings, stores, metrics, hibernating)
+                await sleeping.begin()
+                tidying = Tidying(stores.directory, stores.pool, now_ms)
+                workers = monitoring.Workers(examining, tidying, archiving, hibernating, stores.pool)
+                jobs = monitoring.jobs(stores.directory, workers)
+                await jobs.mend()
+                parts = _Parts(
+                    stores, archive, history, metrics, limits, deliveries, store, sweep.hint, gateway, jobs, examining
+                )
+                self._served = logs.watched(_build(self._settings, parts))
+                with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
+                    monitoring.show(metrics, rounds)
                     chores = (_do_chores(stores.directory, terms), _sweep_files(sweep), _archive(archiving))
-                    going = rounds.run(self._settings.triggers.crons)
                     putting_away = (_hibernate(sleeping), _obey(sleeping))
+                    going = rounds.run(self._settings.triggers.crons)
                     try:
                         async with _at_work(*chores, *putting_away, deliveries.run(), gateway.run(), going):
                             self._ready()
@@ -231,11 +239,6 @@ class _Parts:
     gateway: Gateway
     jobs: Jobs
     quarantine: Examining
-
-    def woken(self, room_id: RoomId) -> None:
-        """Have a room looked into that was passed by while it was away."""
-        self.deliveries.watch(room_id)
-        self.freed(room_id)
 
 
 def _build(settings: Settings, parts: _Parts) -> ASGIApp:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from config.settings import Settings
@@ -9,8 +10,10 @@ from directory.directory import Directory
 from directory.shards import LEVELS
 from ids import RoomId
 from migrations import engine
+from monitor.archive_rounds import ArchiveRounds
 from monitor.examining import Examined, Examining
-from monitor.jobs import Jobs, Progress
+from monitor.hibernating import Hibernating, NotIdleError
+from monitor.jobs import JobFailedError, Jobs, Progress
 from monitor.rounds import Rounds
 from monitor.telling import Telling
 from monitor.tending import Tending
@@ -18,6 +21,7 @@ from monitor.tidying import Tidied, Tidying
 from rookery import alerting, composition
 from rookery.composition import now_ms
 from router.metrics import Metrics
+from shard.acts import archiving
 from shard.pool import ShardPool
 
 
@@ -42,19 +46,55 @@ def examining(settings: Settings, directory: Directory) -> Examining:
     return Examining(directory, folder, migrations, composition.sinks(settings), now_ms)
 
 
-def jobs(directory: Directory, examining: Examining, tidying: Tidying) -> Jobs:
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Whoever does what jobs are for."""
+
+    examining: Examining
+    tidying: Tidying
+    archiving: ArchiveRounds
+    hibernating: Hibernating
+    pool: ShardPool
+
+
+def jobs(directory: Directory, workers: Workers) -> Jobs:
     """Return what runs the jobs that operators begin over HTTP."""
 
     async def optimize(room_id: RoomId, progress: Progress) -> dict[str, Any]:
-        return told_tidied(await tidying.tidy(room_id, progress))
+        return told_tidied(await workers.tidying.tidy(room_id, progress))
 
     async def check(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
-        return told_examined(await examining.examine(room_id))
+        return told_examined(await workers.examining.examine(room_id))
 
     async def tables(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
-        return {"tables": [table._asdict() for table in await examining.tables(room_id)]}
+        return {"tables": [table._asdict() for table in await workers.examining.tables(room_id)]}
 
-    return Jobs(directory, {"optimize": optimize, "check": check, "tables": tables}, now_ms)
+    async def archive(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
+        outcome = await workers.archiving.work_on(room_id)
+        if outcome.error is not None:
+            raise JobFailedError(outcome.error)
+        return {key: value for key, value in asdict(outcome).items() if key not in ("room_id", "error")}
+
+    async def hibernate(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
+        try:
+            away = await workers.hibernating.hibernate(room_id)
+        except NotIdleError as error:
+            raise JobFailedError(f"The room stays where it is: {error}.") from error
+        return {"file_bytes": away.file_bytes, "stored_bytes": away.size_bytes}
+
+    async def wake(room_id: RoomId, _progress: Progress) -> dict[str, Any]:
+        standing = await workers.pool.read(room_id, archiving.standing)
+        return {"live_bytes": standing.live_bytes}
+
+    kinds = {
+        "optimize": optimize,
+        "check": check,
+        "tables": tables,
+        "archive": archive,
+        "hibernate": hibernate,
+        "wake": wake,
+    }
+    return Jobs(directory, kinds, now_ms)
 
 
 def told_tidied(done: Tidied) -> dict[str, Any]:

@@ -124,3 +124,24 @@ def test_a_damaged_room_is_closed_alone_and_let_out(site: Site) -> None:
     assert site.user.refused("DELETE", f"{path}/quarantine").type == "forbidden"
     acts = site.admin.get("/v1/platform/audit", action="shard.released")["entries"]
     assert [act["metadata"]["is_forced"] for act in acts] == [True, False]
+
+
+def test_a_room_is_put_away_and_brought_back(site: Site) -> None:
+    """A job puts a room into object storage, where its file was, and another brings it back with all that was said."""
+    room = site.user.found()
+    said = site.user.say(room, "moss")
+    file = site.server.place.shards / f"{room.id}.db"
+    away = ended(site, "hibernate", room)
+    assert (away["state"], away["result"]["file_bytes"] > away["result"]["stored_bytes"]) == ("done", True), away
+    assert not file.exists()
+    assert ended(site, "wake", room)["state"] == "done"
+    assert file.exists()
+    assert site.user.get(f"{room.general}/messages")["messages"][0] == said
+
+
+def test_history_is_moved_by_a_job(site: Site) -> None:
+    """A job visits a room for what is due: in a young room nothing is, and it says so."""
+    room = site.user.found()
+    site.user.say(room, "moss")
+    done = ended(site, "archive", room)
+    assert (done["state"], done["result"]["messages_moved"], done["result"]["segments_made"]) == ("done", 0, 0)
