@@ -41,12 +41,16 @@ def open_store(folder: Path, *, threads: int = 4, operations_max: int = 256) -> 
     At most `operations_max` puts, reads and others are under way at once, on so many threads.
     Raises StoreFullError and StoreUnavailableError.
     """
-    with contents.disk_faults():
-        incoming = folder / _INCOMING
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        incoming.mkdir(mode=0o700, exist_ok=True)
-        for left in incoming.iterdir():
-            _remove_abandoned(left)
+    try:
+        with contents.disk_faults():
+            incoming = folder / _INCOMING
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            incoming.mkdir(mode=0o700, exist_ok=True)
+            for left in incoming.iterdir():
+                _remove_abandoned(left)
+    except StoreUnavailableError as error:
+        message = f"{folder} cannot be used as a folder of objects. {error}"
+        raise StoreUnavailableError(message, retry_after_seconds=error.retry_after_seconds) from error
     return DiskStore(folder, Threads("objects-disk", count=threads, operations_max=operations_max))
 
 

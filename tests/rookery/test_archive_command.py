@@ -211,11 +211,11 @@ def test_a_room_that_cannot_be_asked_is_told(room: Room, tmp_path: Path) -> None
 
 
 def test_storage_that_cannot_be_opened_is_told(room: Room) -> None:
-    """An archive that is no folder ends the command with a sentence."""
+    """An archive that is no folder ends the command with a sentence that names it."""
     (room.data / "archive").write_bytes(b"")
     done = room.run("run", "lean")
     assert done.code == 1
-    assert done.err.startswith("Error: ")
+    assert done.err.startswith(f"Error: {room.data / 'archive'} cannot be used")
 
 
 @pytest.mark.parametrize("words", [("run",), ("run", "lean", "--all"), ("run", "nowhere"), ("policy", "nowhere")])
