@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -183,7 +184,7 @@ class _Visit:
         key = self._key(channel_id, built)
         await self._put(key, built)
         # Before anything moves, so that no nonce is free in between.
-        spent = cuts.hashes([(piece.user_id, piece.nonce) for piece in built.pieces])
+        spent = await asyncio.to_thread(cuts.hashes, [(piece.user_id, piece.nonce) for piece in built.pieces])
         for at in range(0, len(spent), SPENT_AT_ONCE):
             await self._pool.write(self._room_id, cuts.spend, spent[at : at + SPENT_AT_ONCE])
         self._archiver.between_steps()
@@ -193,7 +194,7 @@ class _Visit:
             return False
         self._moved(segment.message_count)
         self._count(segments_made=1, stored_bytes=built.size_bytes)
-        return await self._cut(segment, built.pieces[archiving.STEP :])
+        return await self._cut(segment, built.pieces)
 
     async def _put(self, key: str, built: Built) -> None:
         """Store an object and read it back; what is stored already under its key has to be the same."""
@@ -216,8 +217,9 @@ class _Visit:
         return f"archive/{self._room_id}/{channel_id}/{built.first_id}-{built.sha256[:32]}"
 
     async def _cut(self, segment: Segment, pieces: list[Piece]) -> bool:
-        counted, at, seq, is_quiet = segment.message_count, 0, None, False
-        while at < len(pieces):
+        counted, seq, is_quiet = segment.message_count, None, False
+        ids = [piece.id for piece in pieces]
+        while (at := bisect_right(ids, segment.cut_id)) < len(pieces):
             self._archiver.between_steps()
             size = archiving.STEP * QUIET_FACTOR if is_quiet else archiving.STEP
             started = time.monotonic()
@@ -226,8 +228,9 @@ class _Visit:
             )
             if found is None:
                 return False
-            self._moved(found.segment.message_count - counted)
-            counted, at = found.segment.message_count, at + size
+            segment = found.segment
+            self._moved(segment.message_count - counted)
+            counted = segment.message_count
             is_quiet, seq = seq == found.last_seq, found.last_seq
             if not is_quiet:
                 # Others write here: they have the room for as long as this step had it.

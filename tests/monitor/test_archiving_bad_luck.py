@@ -238,3 +238,33 @@ async def test_crowded_milliseconds_have_room_for_imports(side: Side, monkeypatc
     await side.archive()
     assert {message.id for message in await every(side)} == before
     assert len(before) == 80
+
+
+async def test_heavy_messages_move_in_small_steps(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there is time for a slice alone, a step takes no more than that, and all moves in the end."""
+    in_a_hurry(monkeypatch)
+    said = await every(side)
+    steps: list[int] = []
+    outcome = await side.archiver.visit(side.room.id, progress=steps.append)
+    assert (outcome.error, outcome.messages_moved) == (None, 15)
+    assert max(steps) == 2
+    assert await every(side) == said
+
+
+async def test_heavy_messages_are_deleted_by_age_in_small_steps(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likewise, when they are too old."""
+    in_a_hurry(monkeypatch)
+    write, now_ms = side.stage.pool.write, side.stage.now_ms
+    await write(side.room.id, archiving.set_policy, ROOM, Policy(0, 30), now_ms=now_ms)
+    gone: list[int] = []
+    while count := await write(side.room.id, archiving.erase_old, Policy(), side.room.general, now_ms=now_ms):
+        gone.append(count)
+    assert gone == [2] * 10
+    assert await every(side) == []
+
+
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave steps that could take 50 messages the time for two."""
+    monkeypatch.setattr(archiving, "STEP", 50)
+    monkeypatch.setattr(archiving, "SLICE", 2)
+    monkeypatch.setattr(archiving, "STEP_SECONDS", 0.0)
