@@ -13,6 +13,9 @@ ROOM: Final = ChannelId(0)
 AGE_DAYS_MIN: Final = 7
 """Nothing younger moves, whatever a policy says: clients resume, webhooks are retried and bans erase within a week."""
 
+MARGIN_MS: Final = 3_600_000
+"""And an hour more: whoever acts on a week, as a ban does, takes its time, batch after batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

@@ -30,6 +30,8 @@ SLICE: Final = 5
 """Messages that a step begins with; it takes more together as fast as these went."""
 ERASED_AT_ONCE: Final = 100
 """Messages that one step of deletion by age erases at most."""
+FILES_AT_ONCE: Final = 1_000
+"""Files that one step of it lets go of, before their segment goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def plan(reader: Reader, default: Policy, *, after: int, under_pressure: bool, n
         days = policies.AGE_DAYS_MIN if under_pressure else policy.archive_after_days
         if policy.is_held or not days:
             continue
-        age_ms = max(days, policies.AGE_DAYS_MIN) * 86_400_000
+        age_ms = max(days, policies.AGE_DAYS_MIN) * 86_400_000 + policies.MARGIN_MS
         below = min(ids.at(now_ms - age_ms), cuts.floor(reader, channel_id, kept=NEWEST_KEPT))
         count = cuts.count_old(reader, channel_id, below=below, limit=MESSAGES_MAX)
         if count >= SEGMENT_MIN:
@@ -169,7 +171,8 @@ def erase_old(writer: Writer, default: Policy, channel_id: ChannelId, *, now_ms:
     below = ids.at(now_ms - policy.delete_after_days * 86_400_000)
     for segment in segments.between(writer, channel_id, None, above=0, below=below, newest_first=False):
         if segment.is_cut and segment.until_id < below:
-            _drop(writer, segment, now_ms=now_ms)
+            if not _let_files_go(writer, segment):
+                _drop(writer, segment, now_ms=now_ms)
             return 1
     found = messages.oldest(writer, channel_id, below=below, limit=ERASED_AT_ONCE)
     count, ends_at = 0, time.monotonic() + STEP_SECONDS
@@ -180,6 +183,16 @@ def erase_old(writer: Writer, default: Policy, channel_id: ChannelId, *, now_ms:
         if time.monotonic() >= ends_at:
             break
     return count
+
+
+def _let_files_go(writer: Writer, segment: Segment) -> bool:
+    """Let go of files of a segment that is to be deleted, and tell whether there may be more."""
+    writer.run(
+        "DELETE FROM archived_attachments WHERE id IN "
+        "(SELECT id FROM archived_attachments WHERE segment_id = ? LIMIT ?)",
+        (segment.id, FILES_AT_ONCE),
+    )
+    return writer.changed() == FILES_AT_ONCE
 
 
 def _drop(writer: Writer, segment: Segment, *, now_ms: int) -> None:

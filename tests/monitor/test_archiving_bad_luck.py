@@ -11,8 +11,8 @@ from monitor.archiving import Archiver
 from objects.errors import StoreUnavailableError
 from objects.store import Content
 from router.deliveries import NOTED_MS, Deliveries
-from shard import attachments, events
-from shard.acts import archiving, attaching, delivering, pinning
+from shard import attachments, channels, events, policies
+from shard.acts import archiving, attaching, delivering, pinning, shaping
 from shard.acts.attaching import Measured
 from shard.acts.delivering import Batch
 from shard.acts.paging import Span
@@ -268,3 +268,28 @@ def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiving, "STEP", 50)
     monkeypatch.setattr(archiving, "SLICE", 2)
     monkeypatch.setattr(archiving, "STEP_SECONDS", 0.0)
+
+
+async def test_nothing_moves_that_a_ban_may_be_about_to_erase(side: Side) -> None:
+    """What is a week old by minutes stays: a ban that erases a week may have begun when it was younger."""
+    side.stage.now_ms -= 33 * DAY_MS - policies.MARGIN_MS // 2
+    assert (await side.archive(under_pressure=True)).messages_moved == 0
+    side.stage.now_ms += policies.MARGIN_MS
+    assert (await side.archive(under_pressure=True)).messages_moved == 15
+
+
+async def test_a_deleted_channel_leaves_its_segments_in_slices(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a deleted channel had in the archive goes bit by bit, and each object with it, others' not."""
+    monkeypatch.setattr(channels, "_SWEEP", tuple((statement, 1) for statement, _ in channels._SWEEP))
+    await side.archive()
+    await side.stage.pool.write(
+        side.room.id, shaping.delete_channel, OWNER, side.room.general, reason=None, now_ms=side.stage.now_ms
+    )
+    for left in (2, 1, 0):
+        while (await side.stage.rows(side.room, "SELECT count(*) FROM segments"))[0][0] > left:
+            assert await side.stage.pool.write(side.room.id, channels.sweep)
+        assert await side.stage.rows(side.room, "SELECT count(*) FROM freed_objects") == [(3 - left,)]
+    while await side.stage.pool.write(side.room.id, channels.sweep):
+        pass
+    assert (await side.archive()).objects_removed == 3
+    assert await side.store.list("archive/") == []
