@@ -133,10 +133,11 @@ def _kept_from(reader: Reader, now_ms: int) -> int:
     return low if row is None or row[0] is None else min(low, int(row[0]) + 1)
 
 
-def is_told(reader: Reader, *, before_ms: int) -> bool:
-    """Tell whether every webhook was told what it wants of the messages of before a time: what moves is not there to be
-    told any more. Whether its keeper sees them is not asked."""
-    return reader.one(_UNTOLD, (before_ms,)) is None
+def is_told(reader: Reader, *, before_ms: int, below: int) -> bool:
+    """Tell whether every webhook was told what it wants of what happened to messages before a time, and of those below
+    an id that were imported since: what moves is not there to be told any more. Whether its keeper sees them is not
+    asked."""
+    return reader.one(_UNTOLD, (before_ms, below)) is None
 
 
 def floor(reader: Reader, channel_id: ChannelId, *, kept: int) -> int:
@@ -160,7 +161,8 @@ def count_old(reader: Reader, channel_id: ChannelId, *, above: int = 0, below: i
 
 _UNTOLD: Final = """
     SELECT 1 FROM webhooks w WHERE w.direction = 'outgoing' AND w.disabled_at IS NULL AND EXISTS (
-        SELECT 1 FROM events e WHERE e.seq > w.last_seq AND e.created_at < ?1 AND e.message_id IS NOT NULL
+        SELECT 1 FROM events e WHERE e.seq > w.last_seq AND e.message_id IS NOT NULL
+          AND (e.created_at < ?1 OR (e.type = 'message.created' AND e.message_id < ?2))
           AND (w.channel_id IS NULL OR e.channel_id = w.channel_id)
           AND EXISTS (SELECT 1 FROM json_each(w.events)
                       WHERE value IN ('*', e.type, substr(e.type, 1, instr(e.type, '.') - 1))))

@@ -48,7 +48,8 @@ def plan(reader: Reader, default: Policy, *, after: int, under_pressure: bool, n
 
     `under_pressure` moves all that may, also where no policy asks for it; nothing younger than AGE_DAYS_MIN moves.
     """
-    if not cuts.is_told(reader, before_ms=now_ms - 3_600_000):
+    youngest = ids.at(now_ms - policies.AGE_DAYS_MIN * 86_400_000)
+    if not cuts.is_told(reader, before_ms=now_ms - 3_600_000, below=youngest):
         return [], 0
     rows = reader.all(
         "SELECT id FROM channels WHERE id > ? AND deleted_at IS NULL ORDER BY id LIMIT ?", (after, segments.PAGE_MAX)

@@ -170,6 +170,21 @@ async def test_a_webhook_that_wants_nothing_of_it_keeps_nothing(side: Side, want
     assert (await side.archive()).messages_moved == 15
 
 
+async def test_webhooks_are_told_of_imports_before_these_move(side: Side) -> None:
+    """What was imported a moment ago is as old as it says: it does not move before the webhooks know of it."""
+
+    def place(writer: Writer, last_seq: int) -> None:
+        writer.run("UPDATE webhooks SET last_seq = ?", (last_seq,))
+
+    write, read = side.stage.pool.write, side.stage.pool.read
+    await write(side.room.id, hang, "*", None)
+    await write(side.room.id, place, await read(side.room.id, events.last_seq))
+    await side.stage.send(side.room, "imported", sent_at=side.stage.now_ms - 39 * DAY_MS)
+    assert (await side.archive()).messages_moved == 0
+    await write(side.room.id, place, await read(side.room.id, events.last_seq))
+    assert (await side.archive()).messages_moved == 16
+
+
 async def test_what_a_webhook_passed_over_is_soon_written_down(side: Side) -> None:
     """A webhook's place moves on though it is told nothing, every few minutes: what it may not see keeps nothing."""
     pool, room_id = side.stage.pool, side.room.id
