@@ -88,7 +88,7 @@ class BotTokenNotFoundError(NotFoundError):
 class AlertNotFoundError(NotFoundError):
     def __init__(self, alert_id: int) -> None:
         self.alert_id = alert_id
-        super().__init__("There is no such alert.")
+        super().__init__(f"There is no alert {alert_id}.")
 
 
 class RunNotFoundError(NotFoundError):

@@ -231,6 +231,8 @@ def _shown(seen: _Status) -> list[RenderableType]:
         table("id", "name", "level", "uses", "of limit", "messages", "full on", "measured", rows=rows),
     ]
     shown += [f"! {at(alert.raised_at)}  {alert.id}  {sentence(alert)}" for alert in seen.alerts]
+    if seen.alerts:
+        shown.append("Once seen: rookery monitor acknowledge ID")
     return shown
 
 

@@ -32,11 +32,14 @@ async def test_a_damaged_room_is_an_exit_code(tmp_path: Path) -> None:
     status = invoke("--data", tmp_path, "monitor", "status", "--json").json
     (alert,) = status["alerts"]
     assert alert["kind"] == "damage"
+    assert "rookery monitor acknowledge" in invoke("--data", tmp_path, "monitor", "status").out
     for _ in range(2):
         seen = invoke("--data", tmp_path, "monitor", "acknowledge", alert["id"], "--json").json
         assert (seen["id"], seen["acknowledged_at"] is None) == (alert["id"], False)
     assert invoke("--data", tmp_path, "monitor", "status", "--json").json["alerts"] == []
-    assert invoke("--data", tmp_path, "monitor", "acknowledge", 5).code == 1
+    assert "rookery monitor acknowledge" not in invoke("--data", tmp_path, "monitor", "status").out
+    unknown = invoke("--data", tmp_path, "monitor", "acknowledge", 5)
+    assert (unknown.code, unknown.err) == (1, "Error: There is no alert 5.\n")
 
 
 async def test_status_shows_the_largest_and_what_is_open(tmp_path: Path) -> None:
