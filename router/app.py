@@ -23,6 +23,7 @@ from router.doors import People, RoomDoor
 from router.edge import Edge, Limits, PathApp, serve
 from router.endpoints.accounts import Accounts
 from router.endpoints.amend import Amend
+from router.endpoints.archives import Archives
 from router.endpoints.bots import Bots
 from router.endpoints.chats import Chats
 from router.endpoints.files import Files
@@ -189,6 +190,7 @@ def routes(
         + Platform(directory, door, people, options.page_size_max).routes()
         + Fleet(directory, people, options.size_limit_bytes, options.page_size_max).routes()
         + Operations(directory, people, jobs, quarantine, options.page_size_max).routes()
+        + Archives(directory, pool).routes()
         + Accounts(directory, options.registration_is_open).routes()
         + _chats(directory, pool, door, people, entrance, options).routes()
         + Voice(door, pool, people).routes()

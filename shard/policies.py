@@ -17,6 +17,10 @@ MARGIN_MS: Final = 3_600_000
 """And an hour more: whoever acts on a week, as a ban does, takes its time, batch after batch."""
 
 
+ROWS_MAX: Final = 501
+"""As many as a room has channels, and the room's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """For how many days messages stay where they are. `archive_after_days` None or 0: they never move;
@@ -48,6 +52,16 @@ def own(reader: Reader, channel_id: ChannelId) -> Policy | None:
     """Return the row of a channel, or of the room."""
     rows = reader.all(_OF, (channel_id, channel_id))
     return Policy(rows[0][1], rows[0][2], bool(rows[0][3]), rows[0][4]) if rows else None
+
+
+def every(reader: Reader) -> dict[ChannelId, Policy]:
+    """Return all rows, that of the room under ROOM."""
+    rows = reader.all(
+        "SELECT channel_id, archive_after_days, delete_after_days, is_held, hold_reason FROM archive_policies "
+        "ORDER BY channel_id LIMIT ?",
+        (ROWS_MAX,),
+    )
+    return {row[0]: Policy(row[1], row[2], bool(row[3]), row[4]) for row in rows}
 
 
 def put(writer: Writer, channel_id: ChannelId, policy: Policy) -> None:

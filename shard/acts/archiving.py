@@ -284,8 +284,9 @@ def standing(reader: Reader) -> Standing:
     return Standing(every - archived, used_bytes(reader), archived, stored, count, hidden, unfinished, first)
 
 
-def set_policy(writer: Writer, channel_id: ChannelId, policy: Policy, *, now_ms: int) -> None:
-    """Write what becomes of old messages of a channel, or with `policies.ROOM` of the room; the record has it.
+def set_policy(writer: Writer, channel_id: ChannelId, policy: Policy, *, by: UserId | None = None, now_ms: int) -> None:
+    """Write what becomes of old messages of a channel, or with `policies.ROOM` of the room; the record has it, and
+    who did it, None for whoever has the machine.
 
     Raises NotFoundError for a channel that is not there.
     """
@@ -295,9 +296,38 @@ def set_policy(writer: Writer, channel_id: ChannelId, policy: Policy, *, now_ms:
     policies.put(writer, channel_id, policy)
     target = ("room", int(writer.room_id)) if channel_id == policies.ROOM else ("channel", int(channel_id))
     audit.append(
-        writer, "history.policy_changed", actor_id=None, target=target,
+        writer, "history.policy_changed", actor_id=by, target=target,
         before=None if before is None else asdict(before), after=asdict(policy), now_ms=now_ms,
     )  # fmt: skip
+
+
+def set_days(
+    writer: Writer,
+    channel_id: ChannelId,
+    archive_after_days: int | None,
+    delete_after_days: int | None,
+    *,
+    by: UserId,
+    now_ms: int,
+) -> Policy:
+    """Write for how many days messages stay, None for what goes elsewhere, and return the policy; a hold stays."""
+    now = policies.own(writer, channel_id) or Policy()
+    policy = Policy(archive_after_days, delete_after_days, now.is_held, now.hold_reason)
+    set_policy(writer, channel_id, policy, by=by, now_ms=now_ms)
+    return policy
+
+
+def set_hold(writer: Writer, channel_id: ChannelId, reason: str | None, *, by: UserId, now_ms: int) -> Policy:
+    """Hold everything of a channel or the room where it is, or with None end that, and return the policy."""
+    now = policies.own(writer, channel_id) or Policy()
+    policy = Policy(now.archive_after_days, now.delete_after_days, reason is not None, reason)
+    set_policy(writer, channel_id, policy, by=by, now_ms=now_ms)
+    return policy
+
+
+def look_over(reader: Reader) -> tuple[Standing, dict[ChannelId, Policy]]:
+    """Return how much of a room's history is where, and what becomes of it; the room's own policy under ROOM."""
+    return standing(reader), policies.every(reader)
 
 
 def named_channel(reader: Reader, name: str) -> ChannelId:

@@ -13,6 +13,7 @@ import ids
 from router import wire
 from router.wire import (
     accounts,
+    archives,
     bots,
     chats,
     fields,
@@ -37,6 +38,7 @@ from router.wire.talk import SendMessage
 
 PARTS = (
     accounts,
+    archives,
     bots,
     chats,
     fields,
