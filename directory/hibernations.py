@@ -146,7 +146,8 @@ async def idle(reader: Reader, *, before_ms: int, limit: int) -> list[ids.RoomId
     """Return active rooms that nobody has used since a time, those longest unused first."""
     rows = await reader.fetch_all(
         "SELECT s.room_id FROM shards s CROSS JOIN rooms r ON r.id = s.room_id WHERE s.hibernated_at IS NULL "
-        "AND s.used_at < ? AND s.ordinal = 0 AND r.state = 'active' ORDER BY s.used_at LIMIT ?",
+        "AND s.used_at < ? AND s.ordinal = 0 AND s.quarantined_at IS NULL AND r.state = 'active' "
+        "ORDER BY s.used_at LIMIT ?",
         (before_ms, limit),
     )
     return [row[0] for row in rows]

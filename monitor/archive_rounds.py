@@ -98,6 +98,8 @@ class ArchiveRounds:
             log.warning("object storage could not be tidied up", extra={"reason": str(error)})
 
     async def _has_hidden(self, room_id: RoomId) -> bool:
+        if self._archiver.pool.is_away(room_id):
+            return False  # no room is put away before this is done
         try:
             return await self._archiver.pool.read(room_id, segments.to_rewrite) is not None
         except ShardError as error:
@@ -159,8 +161,8 @@ class ArchiveRounds:
 
     async def _sweep_room(self, room_id: RoomId, keys: Sequence[str], before_ms: int) -> int:
         """Remove those objects that a room does not name and that were stored before a time; return their count."""
-        if not self._archiver.pool.has(room_id):
-            return 0  # a room whose file is missing may be restored
+        if self._archiver.pool.is_away(room_id) or not self._archiver.pool.has(room_id):
+            return 0  # it is looked at when it is back, and one whose file is missing may be restored
         count = 0
         # A visit may be about to name what a crash left: none is under way until these are gone.
         with self._archiver.alone(room_id):

@@ -75,6 +75,9 @@ class Examining:
         async with self._directory.database.write() as writer:
             shard = await shards.find(writer, room_id)
             await shards.note_examined(writer, room_id, now_ms=now_ms)
+            if shard.state == "hibernated":
+                # Its file went away meanwhile, which is no damage: what is in object storage was looked through.
+                return Examined(room_id, (), is_quarantined=False, left_out="it is hibernated")
             if problems:
                 seen_as = None if footprint is None else footprint.seen_as
                 is_quarantined = await self._close(writer, shard, "; ".join(problems), seen_as, now_ms)

@@ -57,7 +57,7 @@ class Tending:
             for room_id in await self._next(tally):
                 await self._examine(room_id, done)
             if self._tidying is not None:
-                for room_id in tally.untidy[:TIDIED_AT_ONCE]:
+                for room_id in filter(self._tidying.is_here, tally.untidy[:TIDIED_AT_ONCE]):
                     await self._tidy(self._tidying, room_id, done)
             return done
 

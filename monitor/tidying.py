@@ -73,6 +73,10 @@ class Tidying:
         self._pool = pool
         self._clock = clock
 
+    def is_here(self, room_id: RoomId) -> bool:
+        """Tell whether a room can be tidied up without being brought back from object storage for it."""
+        return not self._pool.is_away(room_id)
+
     async def tidy(self, room_id: RoomId, progress: Progress | None = None) -> Tidied:
         """Optimize a shard, merge its search index, give free pages back, and cut its log.
 

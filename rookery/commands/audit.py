@@ -138,7 +138,7 @@ async def _read(
     async with inspections.opened(composition.directory_path(settings)) as reader:
         actor_id = None if actor is None else (await users.find_by_username(reader, actor)).id
         if room is not None:
-            return (await rooms.find_named(reader, room)).id, actor_id, []
+            return await _find(reader, room), actor_id, []
         return None, actor_id, await audit.list_page(reader, Filter(actor_id, action), limit=limit)
 
 

@@ -1,6 +1,6 @@
 """Whether a room may be put away: not while something is under way in it that nobody would ask for."""
 
-from shard import attachments, deliveries
+from shard import attachments, deliveries, segments
 from shard.acts import delivering
 from shard.connections import Reader
 
@@ -11,6 +11,8 @@ def obstacle(reader: Reader, *, now_ms: int) -> str | None:
         return "uploads wait for their messages"
     if attachments.freed(reader, limit=1):
         return "files of what was deleted are still to be removed"
+    if segments.to_rewrite(reader) is not None:
+        return "deleted messages are still to leave the archive"
     for due in deliveries.enabled(reader):
         if due.next_try_at is not None or _has_to_tell(reader, due.webhook_id, now_ms):
             return "a webhook has not been told everything"
