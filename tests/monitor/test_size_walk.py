@@ -107,12 +107,13 @@ async def test_a_room_at_its_very_limit_can_be_emptied_once_it_is_closed(fleet: 
     room_id = await fleet.found("den")
     with pytest.raises(ShardFullError):
         await fleet.say(room_id, count=2_000, length=7_000)
-    said = await fleet.stores.pool.read(room_id, lambda reader: reader.all("SELECT id FROM messages"))
+    said = await fleet.stores.pool.read(room_id, lambda reader: reader.all("SELECT id FROM messages LIMIT 500"))
 
     async def delete() -> None:
-        for (message_id,) in said[:50]:
-            asked = (fleet.owner_id, fleet.channels[room_id], message_id)
+        for _ in range(50):
+            asked = (fleet.owner_id, fleet.channels[room_id], said[-1][0])
             await fleet.stores.pool.write(room_id, amending.delete_message, *asked, now_ms=NOW_MS)
+            said.pop()  # what little was free may have been enough for some
 
     with pytest.raises(ShardFullError):
         await delete()
