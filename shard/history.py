@@ -12,17 +12,16 @@ from typing import Any, TypeVar
 import orjson
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
-from shard import gathering, messages, overviews, reactions, segment_files, segments, stretches
+from shard import gathering, messages, overviews, reactions, segment_files, segment_parts, segments, stretches
 from shard.access import Channel
 from shard.acts import amending, paging, reacting, reading, talking
 from shard.acts.paging import Leg, Page, Rest, Span
 from shard.acts.talking import Sent
-from shard.connections import Reader
 from shard.errors import ArchivedError, ArchiveUnavailableError, NotFoundError, ShardBusyError
 from shard.gathering import Gathered
 from shard.messages import Draft, Version
 from shard.moved import MovedError
-from shard.permissions import MANAGE_MESSAGES, READ_HISTORY
+from shard.permissions import MANAGE_MESSAGES, MANAGE_THREADS, READ_HISTORY
 from shard.pool import ShardPool
 from shard.rows import Message
 from shard.segment_cache import SegmentCache
@@ -100,7 +99,9 @@ class History:
         own: dict[MessageId, list[str]],
     ) -> Gathered[Row]:
         async def ask(segment: Segment) -> list[Row]:
-            rows, reacted = await self._cache.ask(room_id, segment, _part, channel, thread_id, leg, segment)
+            rows, reacted = await self._cache.ask(
+                room_id, segment, segment_parts.of_leg, channel, thread_id, leg, segment
+            )
             own.update(reacted)
             return rows
 
@@ -112,22 +113,10 @@ class History:
         """Return what a page replies to with what segments have of it, without what cannot be had now."""
         rows: list[Row] = [] if page.replied_to is None else orjson.loads(page.replied_to)
         try:
-            rows += [list(message) for message in await self._some(room_id, rest)]
+            rows += [list(message) for message in await segment_parts.some(self._cache, room_id, rest)]
         except ArchiveUnavailableError:
             return page.replied_to
         return stretches.packed(sorted(rows, key=itemgetter(0), reverse=True)).packed if rows else None
-
-    async def _some(self, room_id: RoomId, rest: Rest) -> list[Message]:
-        """Return those messages that are in the segments that may have them."""
-        by_segment: dict[int, tuple[Segment, list[MessageId]]] = {}
-        for message_id, named in rest.messages.items():
-            for segment in named:
-                by_segment.setdefault(segment.id, (segment, []))[1].append(message_id)
-        found: dict[MessageId, Message] = {}
-        for segment, message_ids in by_segment.values():
-            for message in await self._cache.ask(room_id, segment, messages.some, rest.channel, message_ids):
-                found[message.id] = message
-        return [found[message_id] for message_id in sorted(found)]
 
     async def get_message(
         self, room_id: RoomId, user_id: UserId, channel_id: ChannelId, message_id: MessageId, *, now_ms: int
@@ -219,7 +208,7 @@ class History:
                 found = await self._cache.ask(
                     room_id, segment, overviews.every, [segment.channel_id], after=after, limit=more
                 )
-                return _counting(segment, found)
+                return segment_parts.counting(segment, found)
 
             return await gathering.gather(
                 begun.messages,
@@ -248,7 +237,7 @@ class History:
                     room_id, segment, overviews.archived_calling, user_id, calls.targets,
                     joined_at=calls.joined_at, before=place, limit=limit + len(segment.hidden),
                 )  # fmt: skip
-                return _counting(segment, found)
+                return segment_parts.counting(segment, found)
 
             return await gathering.gather(
                 calls.messages, calls.segments, ask, limit=limit, newest_first=True, goes_on=calls.goes_on
@@ -343,16 +332,35 @@ class History:
         for _ in range(gathering.TRIES):
             left = [message_id for message_id in message_ids if message_id not in gone]
             rest = await self._pool.read(room_id, paging.seek, *asked, left, need, now_ms=now_ms)
-            for segment in {one.id: one for named in rest.messages.values() for one in named}.values():
-                rows = await self._cache.ask(room_id, segment, messages.some, rest.channel, left)
-                found = _counting(segment, rows)
+            parts = await segment_parts.archived(self._cache, room_id, rest)
+            for segment, found in parts:
                 if found and await self._take_out(
                     room_id, asked, segment, found, is_many=True, reason=reason, now_ms=now_ms
                 ):
                     gone += [message.id for message in found]
-            if not rest.messages:
+            if not parts:
                 break
         return sorted(gone)
+
+    async def move_messages(
+        self,
+        room_id: RoomId,
+        user_id: UserId,
+        channel_id: ChannelId,
+        message_ids: Sequence[MessageId],
+        thread_id: ThreadId | None,
+        *,
+        reason: str | None,
+        now_ms: int,
+    ) -> list[MessageId]:
+        """Put messages into a thread, or into none; raises ArchivedError, and moves none, if one is in a segment."""
+        asked, need = (user_id, channel_id), MANAGE_THREADS | READ_HISTORY
+        rest = await self._pool.read(room_id, paging.seek, *asked, message_ids, need, now_ms=now_ms)
+        if any(found for _, found in await segment_parts.archived(self._cache, room_id, rest)):
+            raise ArchivedError
+        return await self._pool.write(
+            room_id, amending.move_messages, *asked, message_ids, thread_id, reason=reason, now_ms=now_ms
+        )
 
     async def _take_out(
         self,
@@ -375,22 +383,3 @@ class History:
             room_id, amending.delete_archived, *asked, segment, found, edges, is_many=is_many, reason=reason,
             now_ms=now_ms,
         )  # fmt: skip
-
-
-def _part(
-    reader: Reader, channel: Channel, thread_id: ThreadId | None, leg: Leg, segment: Segment
-) -> tuple[list[Row], dict[MessageId, list[str]]]:
-    """Return what a segment has for a leg of a page, and what its reader reacted with to that."""
-    limit = leg.limit + len(segment.hidden)
-    if leg.is_older:
-        place = MessageId(min(leg.place, segment.cut_id + 1))
-        found = stretches.before(reader, channel, thread_id, place, limit=limit)
-    else:
-        found = stretches.after(reader, channel, thread_id, leg.place, limit=limit)
-    rows = [row for row in orjson.loads(found.packed) if row[0] <= segment.cut_id and row[0] not in segment.hidden]
-    return rows, reactions.own(reader, channel, thread_id, found) if found.has_reactions else {}
-
-
-def _counting(segment: Segment, found: Sequence[Message]) -> list[Message]:
-    """Return those messages of a segment that count."""
-    return [one for one in found if one.id <= segment.cut_id and one.id not in segment.hidden]

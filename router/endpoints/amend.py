@@ -131,9 +131,8 @@ class Amend:
         """Put those of up to 100 messages that are in the channel into one of its threads, or with null into none;
         needs manage_threads. Told are those that were not there yet."""
         room = await self.door.reach_for_writing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        moved = await self.pool.write(
+        moved = await self.archive.move_messages(
             room.room_id,
-            amending.move_messages,
             call.user_id,
             call.path["channel_id"],
             [MessageId(number) for number in call.body.ids],

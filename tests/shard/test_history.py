@@ -366,3 +366,23 @@ async def test_a_thread_whose_newest_message_is_archived_stays_where_it_is(both:
             await _ask(both, _delete, message.id)
             await _rows(both, listed)
             await _rows(both, channels)
+
+
+async def test_archived_messages_are_not_moved_into_threads(both: Twins) -> None:
+    """Moving messages of which one is archived is refused, and none of them moves; without it they do."""
+    side, (thread_id, _) = both.archived, both.threads
+    archived, live = (await archived_ids(both))[0], (await ids_of(both))[-3:]
+
+    async def move(*message_ids: MessageId) -> list[MessageId]:
+        return await side.history.move_messages(
+            side.room.id, OWNER, side.room.general, message_ids, thread_id, reason=None, now_ms=both.now_ms
+        )
+
+    with pytest.raises(ArchivedError):
+        await move(archived, *live)
+    assert [one.thread_id == thread_id for one in (await both.page(Span(3)))].count(True) == 1
+    with pytest.raises(NotFoundError):
+        await side.history.move_messages(
+            side.room.id, UserId(99), side.room.general, [archived], thread_id, reason=None, now_ms=both.now_ms
+        )
+    assert len(await move(*live)) == 2
