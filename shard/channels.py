@@ -165,7 +165,9 @@ def sweep(writer: Writer) -> bool:
     row = writer.one("SELECT id FROM channels WHERE deleted_at IS NOT NULL LIMIT 1")
     if row is None:
         return False
-    for statement, limit in _SWEEP:
+    many, few = SWEPT_AT_ONCE, SEGMENTS_AT_ONCE
+    slices = ((_SWEEP_MESSAGES, many), (_SWEEP_THREADS, many), (_SWEEP_FILES, many), (_SWEEP_SEGMENTS, few))
+    for statement, limit in slices:
         writer.run(statement, (row[0], limit))
         if writer.changed() == limit:
             return True
@@ -180,10 +182,4 @@ _SWEEP_FILES = (
     "ON a.segment_id = s.id WHERE s.channel_id = ? LIMIT ?)"
 )
 _SWEEP_SEGMENTS = "DELETE FROM segments WHERE id IN (SELECT id FROM segments WHERE channel_id = ? LIMIT ?)"
-_SWEEP = (
-    (_SWEEP_MESSAGES, SWEPT_AT_ONCE),
-    (_SWEEP_THREADS, SWEPT_AT_ONCE),
-    (_SWEEP_FILES, SWEPT_AT_ONCE),
-    (_SWEEP_SEGMENTS, SEGMENTS_AT_ONCE),
-)
 _BY_NAME = "SELECT 1 FROM channels WHERE name = ? COLLATE NOCASE AND deleted_at IS NULL"

@@ -295,7 +295,7 @@ async def test_nothing_moves_that_a_ban_may_be_about_to_erase(side: Side) -> Non
 
 async def test_a_deleted_channel_leaves_its_segments_in_slices(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a deleted channel had in the archive goes bit by bit, and each object with it, others' not."""
-    monkeypatch.setattr(channels, "_SWEEP", tuple((statement, 1) for statement, _ in channels._SWEEP))
+    monkeypatch.setattr(channels, "SEGMENTS_AT_ONCE", 1)
     await side.archive()
     await side.stage.pool.write(
         side.room.id, shaping.delete_channel, OWNER, side.room.general, reason=None, now_ms=side.stage.now_ms
