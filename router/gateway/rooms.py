@@ -350,7 +350,8 @@ class LiveRoom:
             self._resync(connection, "too_old")
             return
         await connection.drain()
-        async with self._library.turns:
+        # What happened since somebody listens is no past to them: it does not wait.
+        async with self._library.turns.taken(gives_way=place < self._since.get(connection, self._tape.last)):
             await self._tell_block(connection, place)
 
     async def _tell_block(self, connection: Connection, place: int) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-
-import pytest
+from contextlib import AbstractAsyncContextManager
 
 from ids import ChannelId, MessageId, RoomId, UserId
 from router.gateway import turns
@@ -39,22 +38,44 @@ async def test_a_commit_that_takes_words_away_leaves_none_of_them_in_the_tail() 
     assert [one.seq for one in recent] == [3, 4, 5]
 
 
-async def test_the_past_gives_way_to_who_connects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While clients connect each turn waits a little, never for good; at most so many are taken at once."""
-    monkeypatch.setattr(turns, "GIVES_WAY_SECONDS", 0.05)
+async def seconds_of(turn: AbstractAsyncContextManager[None]) -> float:
+    began = time.monotonic()
+    async with turn:
+        return time.monotonic() - began
+
+
+async def test_the_past_gives_way_to_a_crowd_that_connects() -> None:
+    """While many connect each turn waits a little, never for good; for few it does not, nor does what is no past."""
     mine = Turns()
-    began = time.monotonic()
-    for _ in range(100):
-        async with mine:
-            pass
-    assert time.monotonic() - began < 0.05
+    for _ in range(turns.CROWD - 1):
+        mine.come()
+    assert await seconds_of(mine.taken(gives_way=True)) < turns.GIVES_WAY_SECONDS
     mine.come()
-    began = time.monotonic()
-    async with mine:
-        pass
-    assert time.monotonic() - began >= 0.05
-    held = [asyncio.ensure_future(mine.__aenter__()) for _ in range(turns.AT_ONCE + 1)]
-    await asyncio.sleep(0.2)
-    assert [one.done() for one in held] == [True] * turns.AT_ONCE + [False]
-    await mine.__aexit__()
-    await held[-1]
+    assert await seconds_of(mine.taken(gives_way=False)) < turns.GIVES_WAY_SECONDS
+    for _ in range(turns.CROWD):
+        mine.come()
+    assert await seconds_of(mine.taken(gives_way=True)) >= turns.GIVES_WAY_SECONDS
+    await asyncio.sleep(turns.BUSY_SECONDS)
+    assert await seconds_of(mine.taken(gives_way=True)) < turns.GIVES_WAY_SECONDS
+
+
+async def test_so_many_are_told_of_the_past_at_once_and_the_others_wait() -> None:
+    """A turn that ended, whatever way, is somebody else's."""
+    mine = Turns()
+    goes_on = asyncio.Event()
+
+    async def hold() -> None:
+        async with mine.taken(gives_way=True):
+            held.append(1)
+            await goes_on.wait()
+
+    held: list[int] = []
+    tasks = [asyncio.ensure_future(hold()) for _ in range(turns.AT_ONCE + 2)]
+    await asyncio.sleep(0.02)
+    assert len(held) == turns.AT_ONCE
+    tasks[0].cancel()
+    await asyncio.sleep(0.02)
+    assert len(held) == turns.AT_ONCE + 1
+    goes_on.set()
+    await asyncio.gather(*tasks[1:])
+    assert len(held) == turns.AT_ONCE + 2
