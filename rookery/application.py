@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings, TokenBucket
-from directory.directory import Directory
 from ids import RoomId
 from monitor import archive_rounds
 from monitor.archive_rounds import ArchiveRounds
@@ -24,7 +21,7 @@ from monitor.hibernation_rounds import HibernationRounds
 from monitor.jobs import Jobs
 from monitor.tidying import Tidying
 from objects.store import Store
-from rookery import VERSION, logs, monitoring
+from rookery import VERSION, chores, logs, monitoring
 from rookery.composition import (
     DAY_MS,
     Archive,
@@ -51,17 +48,6 @@ from shard.rows import Event
 from shard.searches import Searches
 
 log = logging.getLogger(__name__)
-
-WATCH_EVERY_SECONDS = 0.5
-"""How soon a change by another process (the command line) is seen: a revoked session must end within a second."""
-ARCHIVE_EVERY_SECONDS = 300.0
-"""How often some rooms are visited for what is to move into the archive: 20 a round are thousands a day."""
-SWEEP_EVERY_SECONDS = 5.0
-"""How soon the bytes of what was deleted are removed."""
-HIBERNATE_EVERY_SECONDS = 60.0
-"""How often rooms that nobody uses are looked for: ten a minute are thousands a day."""
-FLUSH_EVERY_SECONDS = 60.0
-"""How long the use of a session may be known in memory only: losing it costs a minute of a week's sliding expiry."""
 
 
 class Application:
@@ -122,11 +108,13 @@ class Application:
                 self._served = logs.watched(_build(self._settings, parts))
                 with monitoring.rounds(self._settings, stores.directory, stores.pool) as rounds:
                     monitoring.show(metrics, rounds)
-                    chores = (_do_chores(stores.directory, terms), _sweep_files(sweep), _archive(archiving))
-                    putting_away = (_hibernate(sleeping), _obey(sleeping))
                     going = rounds.run(self._settings.triggers.crons)
+                    work = (
+                        chores.watch(stores.directory, terms), chores.sweep(sweep), chores.archive(archiving),
+                        chores.hibernate(sleeping), chores.obey(sleeping),
+                    )  # fmt: skip
                     try:
-                        async with _at_work(*chores, *putting_away, deliveries.run(), gateway.run(), going):
+                        async with _at_work(*work, deliveries.run(), gateway.run(), going):
                             self._ready()
                             yield
                     finally:
@@ -314,59 +302,3 @@ def _hibernation_rounds(
     metrics.watch("rookery_waking_seconds", text, lambda: hibernating.waking_seconds)
     idle_ms = settings.hibernation.idle_days * DAY_MS
     return HibernationRounds(stores.directory, stores.pool, hibernating, idle_ms=idle_ms, clock=now_ms)
-
-
-async def _do_chores(directory: Directory, terms: ShardTerms) -> None:
-    """Watch for what other processes change, and write down now and then which sessions are in use."""
-    flushed_at = time.monotonic()
-    while True:
-        await asyncio.sleep(WATCH_EVERY_SECONDS)
-        try:
-            await directory.database.changed_elsewhere()
-            await terms.refresh()
-            if time.monotonic() - flushed_at > FLUSH_EVERY_SECONDS:
-                flushed_at = time.monotonic()
-                await directory.sessions.flush(now_ms=now_ms())
-        except Exception:  # a chore that fails is tried again; the server goes on
-            log.exception("a chore failed")
-
-
-async def _archive(rounds: ArchiveRounds) -> None:
-    """Move old history into the archive, a few rooms at a time."""
-    while True:
-        await asyncio.sleep(ARCHIVE_EVERY_SECONDS)
-        try:
-            for outcome in await rounds.run():
-                log.info("a room was archived", extra=dataclasses.asdict(outcome))
-        except Exception:  # a round that fails is tried again; the server goes on
-            log.exception("a round of archiving failed")
-
-
-async def _sweep_files(sweep: FileSweep) -> None:
-    """Remove files that nobody needs, now and then; apart from the other chores, since object storage may be slow."""
-    while True:
-        await asyncio.sleep(SWEEP_EVERY_SECONDS)
-        try:
-            await sweep.run(now_ms=now_ms())
-        except Exception:  # a chore that fails is tried again; the server goes on
-            log.exception("a chore failed")
-
-
-async def _hibernate(rounds: HibernationRounds) -> None:
-    """Put rooms away that nobody uses, a few at a time."""
-    while True:
-        await asyncio.sleep(HIBERNATE_EVERY_SECONDS)
-        try:
-            await rounds.run()
-        except Exception:  # a chore that fails is tried again; the server goes on
-            log.exception("a chore failed")
-
-
-async def _obey(rounds: HibernationRounds) -> None:
-    """Do what commands of other processes ask of this one."""
-    while True:
-        await asyncio.sleep(WATCH_EVERY_SECONDS)
-        try:
-            await rounds.obey()
-        except Exception:  # a chore that fails is tried again; the server goes on
-            log.exception("a chore failed")

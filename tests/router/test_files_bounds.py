@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rookery import application
+from rookery import chores
 from router import streams
 from router.endpoints import files as endpoints
 from router.endpoints.files import Files
@@ -26,7 +26,7 @@ TEXT = {"mime_type": "text/plain", "filename": "a.txt"}
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """Somebody on a server that keeps little and removes what was deleted at once."""
-    monkeypatch.setattr(application, "SWEEP_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(chores, "SWEEP_EVERY_SECONDS", 0.05)
     limits = {"storage_user_bytes_max": LIMIT, "file_bytes_max": 9_000}
     with serving(Place(tmp_path, limits=limits)) as server, client_of(server) as nobody:
         yield nobody.guest()

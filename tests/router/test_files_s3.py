@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rookery import application
+from rookery import chores
 from tests.objects.radosgw import Radosgw, radosgw
 from tests.router.clients import Client, client_of
 from tests.router.serving import Place, serving, until
@@ -25,7 +25,7 @@ def bucket(radosgw: Radosgw) -> str:
 @pytest.fixture
 def anna(radosgw: Radosgw, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """Somebody on a server whose files are in a bucket."""
-    monkeypatch.setattr(application, "SWEEP_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(chores, "SWEEP_EVERY_SECONDS", 0.05)
     tables = f"""
         [[r2_buckets]]
         binding = "ARCHIVE"
