@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from shard import segment_files, segments
-from shard.acts.paging import Span
+from shard import segments
 from shard.rows import Message
 from tests.router.serving import PROJECT
 from tests.shard import twins
 from tests.shard.stage import OWNER
-from tests.shard.twins import DAY_MS, Side
+from tests.shard.twins import DAY_MS, Side, every, placed
 
 KILLS = int(os.environ.get("ROOKERY_CRASH_CYCLES", "6"))
 PER_CYCLE = 150
@@ -40,11 +39,11 @@ async def test_no_kill_loses_or_doubles_a_message(tmp_path: Path) -> None:
                 deleted += 1
         _archive_until_killed(tmp_path, _now(cycle + 1), after=chance.uniform(0, 0.3))
         async with twins.side(tmp_path, is_new=False, now_ms=_now(cycle + 1)) as side:
-            assert await _every(side) == said, f"seed {seed}, cycle {cycle}"
-            assert await _placed(side) == [message.id for message in said], f"seed {seed}, cycle {cycle}"
+            assert await every(side) == said, f"seed {seed}, cycle {cycle}"
+            assert await placed(side) == [message.id for message in said], f"seed {seed}, cycle {cycle}"
     moved = int(_archive(tmp_path, _now(KILLS)).split()[-2])
     async with twins.side(tmp_path, is_new=False, now_ms=_now(KILLS)) as side:
-        assert await _every(side) == said
+        assert await every(side) == said
         named = [row.object_key for row in await side.stage.pool.read(side.room.id, segments.page)]
         assert set(named[: segments.PAGE_MAX]) <= set(await side.store.list("archive/"))
     print(f"{KILLS} kills, {len(said)} messages, {deleted} deleted, {moved} moved at last")
@@ -57,31 +56,6 @@ def _now(cycle: int) -> int:
 async def _say(side: Side, number: int) -> Message:
     side.stage.now_ms += 1_000
     return (await side.stage.send(side.room, f"message {number} of the rooks")).message
-
-
-async def _every(side: Side) -> list[Message]:
-    found: list[Message] = []
-    span = Span(100)
-    while True:
-        page = await side.history.read_page(
-            side.room.id, OWNER, side.room.general, None, span, now_ms=side.stage.now_ms
-        )
-        found += page.messages
-        if not page.has_older:
-            return found[::-1]
-        span = Span(100, before=found[-1].id)
-
-
-async def _placed(side: Side) -> list[int]:
-    """Return the ids of all messages by where they count."""
-    found = [row[0] for row in await side.stage.rows(side.room, "SELECT id FROM messages WHERE is_deleted = 0")]
-    after = 0
-    while rows := await side.stage.pool.read(side.room.id, segments.page, after=after):
-        after = rows[-1].id
-        for row in rows:
-            pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
-            found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
-    return sorted(found)
 
 
 def _start(folder: Path, now_ms: int) -> "subprocess.Popen[str]":

@@ -12,16 +12,14 @@ from monitor.archive_rounds import ORPHAN_MS, ArchiveRounds, Limits
 from shard import attachments, cuts, events, segments
 from shard.acts import amending, archiving, attaching, pinning
 from shard.acts.attaching import Measured
-from shard.acts.paging import Span
 from shard.attachments import Announced
 from shard.connections import Writer
 from shard.errors import NotFoundError
 from shard.messages import Draft
 from shard.policies import ROOM, Policy
-from shard.rows import Message
 from tests.shard import twins
 from tests.shard.stage import ANNA, OWNER
-from tests.shard.twins import DAY_MS, Side
+from tests.shard.twins import DAY_MS, Side, every
 
 SHA256 = "0" * 64
 
@@ -36,14 +34,6 @@ async def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
             await opened.stage.send(opened.room, f"message {number}", nonce=str(number))
         opened.stage.now_ms += 40 * DAY_MS
         yield opened
-
-
-async def every(side: Side) -> list[Message]:
-    """Return all messages, oldest first."""
-    page = await side.history.read_page(
-        side.room.id, OWNER, side.room.general, None, Span(1_000), now_ms=side.stage.now_ms
-    )
-    return page.messages[::-1]
 
 
 async def live(side: Side) -> int:

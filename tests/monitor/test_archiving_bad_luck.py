@@ -15,7 +15,6 @@ from shard import attachments, channels, events, policies
 from shard.acts import archiving, attaching, delivering, pinning, shaping
 from shard.acts.attaching import Measured
 from shard.acts.delivering import Batch
-from shard.acts.paging import Span
 from shard.attachments import Announced
 from shard.connections import Writer
 from shard.messages import Draft
@@ -24,7 +23,7 @@ from shard.rows import Message
 from shard.webhooks import Webhook
 from tests.shard import twins
 from tests.shard.stage import ANNA, OWNER
-from tests.shard.twins import DAY_MS, Side
+from tests.shard.twins import DAY_MS, Side, every
 
 
 class Killed(BaseException):
@@ -46,14 +45,6 @@ async def talk(side: Side, count: int) -> None:
     for number in range(count):
         side.stage.now_ms += 1_000
         await side.stage.send(side.room, f"message {number} of the rooks", nonce=str(side.stage.now_ms))
-
-
-async def every(side: Side) -> list[Message]:
-    """Return all messages, oldest first."""
-    page = await side.history.read_page(
-        side.room.id, OWNER, side.room.general, None, Span(1_000), now_ms=side.stage.now_ms
-    )
-    return page.messages[::-1]
 
 
 async def delete(side: Side, message: Message) -> None:

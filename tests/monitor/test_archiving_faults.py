@@ -19,7 +19,7 @@ from tests.objects.places import Bucket, overwrite
 from tests.objects.radosgw import Radosgw, radosgw
 from tests.shard import twins
 from tests.shard.stage import OWNER
-from tests.shard.twins import DAY_MS, Side
+from tests.shard.twins import DAY_MS, Side, every, placed
 
 __all__ = ["radosgw"]
 
@@ -52,32 +52,6 @@ async def talk(side: Side, count: int) -> list[Message]:
         await side.stage.send(side.room, f"message {number} of the rooks", nonce=str(side.stage.now_ms))
     side.stage.now_ms += 40 * DAY_MS
     return await every(side)
-
-
-async def every(side: Side) -> list[Message]:
-    """Return all messages, oldest first, read in pages of eleven."""
-    found: list[Message] = []
-    span = Span(11)
-    while True:
-        page = await side.history.read_page(
-            side.room.id, OWNER, side.room.general, None, span, now_ms=side.stage.now_ms
-        )
-        found += page.messages
-        if not page.has_older:
-            return found[::-1]
-        span = Span(11, before=found[-1].id)
-
-
-async def placed(side: Side) -> list[int]:
-    """Return the ids of all messages by where they count, the shard's tables and each segment: each is there once."""
-    found = [row[0] for row in await side.stage.rows(side.room, "SELECT id FROM messages WHERE is_deleted = 0")]
-    after = 0
-    while rows := await side.stage.pool.read(side.room.id, segments.page, after=after):
-        after = rows[-1].id
-        for row in rows:
-            pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
-            found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
-    return sorted(found)
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from ids import RoomId, ThreadId, UserId
 from monitor.archiving import Archiver, Outcome
 from objects import disk
 from objects.store import Content, Store
-from shard import queries
+from shard import queries, segment_files, segments
 from shard.acts import archiving, branching
 from shard.acts.paging import Span
 from shard.acts.talking import Sent
@@ -57,6 +57,32 @@ class Side:
     async def archive(self, *, under_pressure: bool = False) -> Outcome:
         """Visit the room as the monitor does."""
         return await self.archiver.visit(self.room.id, under_pressure=under_pressure)
+
+
+async def every(side: Side) -> list[Message]:
+    """Return all messages, oldest first, read in pages of eleven."""
+    found: list[Message] = []
+    span = Span(11)
+    while True:
+        page = await side.history.read_page(
+            side.room.id, OWNER, side.room.general, None, span, now_ms=side.stage.now_ms
+        )
+        found += page.messages
+        if not page.has_older:
+            return found[::-1]
+        span = Span(11, before=found[-1].id)
+
+
+async def placed(side: Side) -> list[int]:
+    """Return the ids of all messages by where they count, the shard's tables and each segment: each is there once."""
+    found = [row[0] for row in await side.stage.rows(side.room, "SELECT id FROM messages WHERE is_deleted = 0")]
+    after = 0
+    while rows := await side.stage.pool.read(side.room.id, segments.page, after=after):
+        after = rows[-1].id
+        for row in rows:
+            pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
+            found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
+    return sorted(found)
 
 
 @dataclass(slots=True)
