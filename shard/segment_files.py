@@ -5,7 +5,7 @@ reactions, versions). A file is written once, checked, compressed and never chan
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,9 +217,9 @@ def _pack(path: Path, packed: Path) -> tuple[str, int]:
     return digest.hexdigest(), size_bytes
 
 
-def _put(chunk: bytes, *takers: "object") -> int:
+def _put(chunk: bytes, *takers: Callable[[bytes], object]) -> int:
     for take in takers:
-        take(chunk)  # type: ignore[operator]
+        take(chunk)
     return len(chunk)
 
 

@@ -8,11 +8,11 @@ import pytest
 import zstandard
 
 from ids import MessageId, UserId
-from shard import read_markers
+from shard import queries, read_markers
 from shard.acts import amending, archiving, pinning, reacting
 from shard.acts.paging import Span
 from shard.connections import Writer
-from shard.errors import ArchivedError, ForbiddenError, NotFoundError
+from shard.errors import ArchivedError, ConflictError, ForbiddenError, NotFoundError
 from shard.messages import Draft
 from shard.rows import Message
 from tests.shard import twins
@@ -212,7 +212,7 @@ async def test_searches_go_on_across_segments(both: Twins, text: str) -> None:
 async def _newest(both: Twins, text: str, before: int) -> Any:
     side = both.archived
     return await side.searches.newest(
-        side.room.id, OWNER, twins.queries.parse(text), before=before, limit=2, seconds=5.0, deadline_seconds=10.0,
+        side.room.id, OWNER, queries.parse(text), before=before, limit=2, seconds=5.0, deadline_seconds=10.0,
         now_ms=both.now_ms,
     )  # fmt: skip
 
@@ -246,7 +246,7 @@ async def test_what_was_sent_once_is_not_sent_again(both: Twins) -> None:
     again = side.history.send_message(
         side.room.id, message.user_id, side.room.general, Draft("again", message.nonce), now_ms=both.now_ms
     )
-    with pytest.raises(twins.ConflictError, match="nonce"):
+    with pytest.raises(ConflictError, match="nonce"):
         await again
     assert len(await ids_of(both)) == count
     reply = Draft("indeed", None, None, archived[3])

@@ -15,6 +15,7 @@ from ids import MessageId, ThreadId, UserId
 from shard.acts import amending, pinning, reacting
 from shard.acts.paging import Span
 from shard.errors import ArchivedError, ConflictError
+from shard.messages import Draft
 from shard.segment_files import pieces
 from shard.segments import page as manifest
 from tests.shard import twins
@@ -93,7 +94,7 @@ async def _send(both: Twins, said: list[MessageId], count: int, thread_id: Threa
         both.wait(1_000)
 
         async def send(side: Side, reply_to_id: MessageId | None = reply_to_id) -> Any:
-            draft = twins.Draft(f"words of rooks {len(said)}", None, thread_id, reply_to_id)
+            draft = Draft(f"words of rooks {len(said)}", None, thread_id, reply_to_id)
             return await side.history.send_message(side.room.id, ANNA, side.room.general, draft, now_ms=both.now_ms)
 
         try:

@@ -19,17 +19,14 @@ from shard.acts import archiving, branching
 from shard.acts.paging import Span
 from shard.acts.talking import Sent
 from shard.connections import Reader
-from shard.errors import ConflictError, ShardError
+from shard.errors import ShardError
 from shard.history import History
-from shard.messages import Draft
 from shard.policies import Policy
 from shard.rows import Message
 from shard.searches import Searches
 from shard.segment_cache import SegmentCache
 from tests.shard import stage
 from tests.shard.stage import OWNER, Room, Stage
-
-__all__ = ["ConflictError", "Draft", "queries"]
 
 DAY_MS = 86_400_000
 POLICY = Policy(archive_after_days=30)
