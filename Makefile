@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 LOCKED := $(VENV)/locked
 LOCK_VENV := .lock-venv
+# One worker more than there are processors: a third of the time of many tests is waiting for the disk.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CRASH_CYCLES ?= 200
 GATEWAY_SOCKETS ?= 2000
 ARGS ?=
@@ -18,7 +20,7 @@ export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format crash bench cover lock clean
+.PHONY: help run test check format docs crash bench cover lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +29,7 @@ run: $(READY) ## set up and serve (more options: make run ARGS="--help")
 	$(BIN)/rookery serve $(ARGS)
 
 test: $(READY) ## set up and run every test, on all cores (one of them: make test ARGS="-k name")
-	$(BIN)/pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## lint, formatting and types; changes nothing
 	$(BIN)/ruff check
@@ -37,6 +39,9 @@ check: $(READY) ## lint, formatting and types; changes nothing
 format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: $(READY) ## write the table of bounds in docs/architecture.md
+	$(BIN)/python -m tests.docs.bounds
 
 crash: $(READY) ## the long crash tests (CRASH_CYCLES=200 GATEWAY_SOCKETS=2000)
 	ROOKERY_CRASH_CYCLES=$(CRASH_CYCLES) ROOKERY_GATEWAY_SOCKETS=$(GATEWAY_SOCKETS) $(BIN)/pytest -m crash $(ARGS)

@@ -1,11 +1,13 @@
-"""Opens database files: the only caller of apsw.Connection, and the only list of pragmas.
+"""Opening of database files: the only caller of apsw.Connection, and the only list of pragmas.
 
 Two copies of SQLite in one process do not see each other's POSIX locks (sqlite.org/howtocorrupt.html, 2.2-2.3),
 so the copy inside apsw is the only one that ever opens a file of ours, and nothing else opens, reads or closes a
 live database file, its -wal or its -shm: closing one drops every lock that this process holds on it.
 """
 
+import errno
 import os
+import tempfile
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -19,7 +21,7 @@ DIRECTORY_APPLICATION_ID: Final = 0x526B4479
 SHARD_APPLICATION_ID: Final = 0x526B5368
 SEGMENT_APPLICATION_ID: Final = 0x526B5367
 BUSY_TIMEOUT_MS: Final = 5_000
-"""How long one process waits for another's lock (the command line beside a running server)."""
+"""Time that one process waits for another's lock (the command line beside a running server). Beyond it 503 `busy`."""
 
 WAL_PAGES_MAX: Final = 8_000
 """A commit that leaves the log longer than this (16 MB) moves it into the database.
@@ -31,14 +33,14 @@ pages are moved once instead of four times.
 PRAGMAS: Final = {
     # First, because the next ones may have to wait for another process that opens or closes the file.
     "busy_timeout": str(BUSY_TIMEOUT_MS),
-    # Readers go on while the writer commits.
+    # Readers continue while the writer commits.
     "journal_mode": "WAL",
     # NORMAL syncs only at checkpoints: a power cut then takes acknowledged rows with it.
     "synchronous": "FULL",
     "foreign_keys": "ON",
     # A crafted schema may not call functions with side effects.
     "trusted_schema": "OFF",
-    # A damaged page is reported when it is read, not when it has done harm.
+    # A damaged page is reported when it is read, before it does harm.
     "cell_size_check": "ON",
     "wal_autocheckpoint": str(WAL_PAGES_MAX),
     # The log gives its disk space back after a burst.
@@ -112,8 +114,8 @@ SEGMENT_PAGE_BYTES: Final = 4_096
 
 
 def create_plain(path: Path, application_id: int) -> apsw.Connection:
-    """Make a database file that is written once, by one connection, and whose place in the world is decided when it is
-    whole: without a log, without syncs. Raises FileExistsError when the file is there."""
+    """Create a database file that one connection writes once and that is renamed into place when complete: without a
+    log, without syncs. Raises FileExistsError when the file is there."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     connection.pragma("page_size", SEGMENT_PAGE_BYTES)
@@ -126,8 +128,21 @@ def create_plain(path: Path, application_id: int) -> apsw.Connection:
     return connection
 
 
+def connect_unshared(path: Path) -> apsw.Connection:
+    """Open a file that no other connection knows of, such as a fresh copy, to change it: without a log, without
+    syncs."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        for name, value in (("journal_mode", "OFF"), ("synchronous", "OFF"), ("trusted_schema", "OFF")):
+            connection.pragma(name, value)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def open_immutable(path: Path, *, vfs: str, cache_kib: int) -> apsw.Connection:
-    """Open a file that never changes, through a VFS of ours: no locks, no log. Raises what apsw raises."""
+    """Open a file that never changes, through a VFS of ours: no locks, no log. Raises the errors of apsw."""
     flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     connection = apsw.Connection(f"file:{quote(str(path))}?immutable=1", flags=flags, vfs=vfs)
     try:
@@ -143,20 +158,20 @@ def open_immutable(path: Path, *, vfs: str, cache_kib: int) -> apsw.Connection:
 
 
 def hold_alone(connection: apsw.Connection) -> None:
-    """Make a database's file all that there is of it, and let nobody else open it until this connection is closed.
+    """Move all content into the database's one file, and keep others from opening it until this connection is closed.
 
-    Leaving WAL mode needs every other connection gone, in whatever process. Raises apsw.BusyError when one stays.
+    Leaving WAL mode needs every other connection closed, in every process. Raises apsw.BusyError when one is open.
     """
     connection.pragma("locking_mode", "EXCLUSIVE")
     if connection.pragma("journal_mode", "DELETE") != "delete":
         raise apsw.BusyError("another connection has the file open")
-    # From the first transaction on the lock stays.
+    # The lock is kept from the first transaction on.
     connection.execute("BEGIN EXCLUSIVE")
     connection.execute("COMMIT")
 
 
 def connect_unchanging(path: Path) -> apsw.Connection:
-    """Open a file that nobody changes, such as a copy that was just made, to read it: no locks, no log beside it."""
+    """Open an unchanging file, such as a fresh copy, to read it: no locks, no log beside it."""
     connection = apsw.Connection(
         f"file:{quote(str(path))}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
     )
@@ -176,3 +191,28 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class KeyCounts:
+    """Counts of keys in a file that is unlinked at once: memory stays the same for any number of them."""
+
+    def __init__(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="rookery-counts-") as folder:
+            self._connection = create_plain(Path(folder) / "counts", 0)
+        self._connection.execute("CREATE TABLE counts (key BLOB PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID")
+        self._connection.execute("BEGIN")
+
+    def add(self, key: bytes) -> int:
+        """Count a key, and return how often it was counted by now; raises OSError without space in the system's folder
+        for temporary files."""
+        sql = "INSERT INTO counts VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count"
+        try:
+            ((count,),) = self._connection.execute(sql, (key,)).fetchall()
+        except (apsw.FullError, apsw.IOError) as error:
+            raise OSError(errno.ENOSPC, "no space left for temporary files", tempfile.gettempdir()) from error
+        assert isinstance(count, int)
+        return count
+
+    def close(self) -> None:
+        """Give the file back to the system."""
+        self._connection.close()

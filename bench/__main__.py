@@ -1,4 +1,4 @@
-"""Runs the benchmarks and prints one table; `python -m bench --help` lists what there is."""
+"""Command line of the benchmarks: it runs them and prints one table; `python -m bench --help` lists them."""
 
 import argparse
 import json
@@ -19,11 +19,12 @@ from bench import (
     gateway_idle,
     gateway_resume,
     gateway_sends,
+    hostile,
     imports,
-    monitoring,
+    monitor,
+    optimizer,
     permissions,
     search,
-    tidying,
     traffic,
     unread,
     waking,
@@ -43,17 +44,18 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "gateway-sends": gateway_sends.measure,
     "gateway-idle": gateway_idle.measure,
     "gateway-resume": gateway_resume.measure,
-    "monitor": monitoring.measure,
-    "tidy": tidying.measure,
+    "monitor": monitor.measure,
+    "tidy": optimizer.measure,
     "archive": archive.measure,
     "waking": waking.measure,
+    "hostile": hostile.measure,
 }
 SCALED = {"gateway-idle": gateway_idle.measure, "gateway-resume": gateway_resume.measure}
-"""Those that can be made smaller."""
+"""Benchmarks that can be made smaller."""
 
 
 def main() -> None:
-    """Measure what was named, or everything."""
+    """Run the named benchmarks, or all."""
     parser = argparse.ArgumentParser(prog="bench", description="Ratios of Rookery to a yardstick, both in one run.")
     parser.add_argument("names", nargs="*", help=f"which: {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""How fast history moves into the archive, what sends notice of it, and how fast it is read and searched there.
+"""Speed of archiving, its effect on sends meanwhile, and the speed of reading and searching the archive.
 
 ROOKERY_REAL_CHAT names a file of JSON lines to repeat instead of made-up words; ROOKERY_BENCH_S3 names an endpoint, a
 bucket and two keys, separated by blanks, to archive into instead of a folder.
@@ -20,23 +20,26 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from bench.figures import Figure
-from ids import ChannelId, RoomId, UserId
+from ids import ID_MAX, ChannelId, RoomId, UserId
 from migrations import engine
-from monitor.archiving import Archiver
+from monitor.archiver import Archiver
 from objects import disk, s3
 from objects.store import Store
-from shard import files, importing, queries, segments
-from shard.acts import archiving, shaping, talking
-from shard.acts.archiving import Standing
-from shard.acts.paging import Span
-from shard.acts.shaping import ChannelDraft
-from shard.history import History
-from shard.importing import Record
-from shard.messages import Draft
-from shard.policies import Policy
-from shard.pool import PoolLimits, ShardPool
-from shard.searches import Searches
-from shard.segment_cache import SegmentCache
+from shard.actions import archive, imports, messages, rooms
+from shard.actions.archive import Standing
+from shard.actions.channels import ChannelDraft
+from shard.actions.imports import Record
+from shard.actions.pages import Span
+from shard.actions.search import SearchRequest
+from shard.archive import manifest
+from shard.archive.retention import Policy
+from shard.archive.segment_cache import SegmentCache
+from shard.engine import files, maintenance
+from shard.engine.pool import PoolLimits, ShardPool
+from shard.history.history import History
+from shard.history.search import Searches
+from shard.search import query
+from shard.tables.messages import Draft
 
 MESSAGES = int(os.environ.get("ROOKERY_BENCH_MESSAGES", "1000000"))
 BATCH = 5_000
@@ -68,7 +71,7 @@ class _Bench:
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Fill a room, archive it while somebody sends, and read it."""
+    """Fill a room, archive it during sends, and read it."""
     return asyncio.run(_measure(folder))
 
 
@@ -111,7 +114,7 @@ def _store(folder: Path) -> Store:
 
 async def _archive(bench: _Bench) -> list[Figure]:
     quiet = await _sending_for(bench, asyncio.sleep(QUIET_SECONDS))
-    await bench.pool.read(ROOM, archiving.used_bytes)
+    await bench.pool.read(ROOM, maintenance.used_bytes)
     before = bench.path.stat().st_size
     started = time.perf_counter()
     visiting = asyncio.create_task(bench.archiver().visit(ROOM))
@@ -119,7 +122,7 @@ async def _archive(bench: _Bench) -> list[Figure]:
     outcome = await visiting
     seconds = time.perf_counter() - started
     assert outcome.error is None, outcome
-    standing: Standing = await bench.pool.read(ROOM, archiving.standing)
+    standing: Standing = await bench.pool.read(ROOM, archive.standing)
     freed = before - standing.live_bytes
     return [
         Figure("archiving, while somebody sends", outcome.messages_moved / seconds, "messages/s", at_least=20_000),
@@ -133,7 +136,7 @@ async def _archive(bench: _Bench) -> list[Figure]:
 
 
 async def _sending_for(bench: _Bench, going_on: Awaitable[object]) -> float:
-    """Send at an even pace while something goes on, and return the 99th percentile of a send's milliseconds."""
+    """Send at an even pace until some work is done, and return the 99th percentile of a send's milliseconds."""
     task = asyncio.ensure_future(going_on)
     taken: list[float] = []
     sends: set[asyncio.Task[None]] = set()
@@ -141,7 +144,7 @@ async def _sending_for(bench: _Bench, going_on: Awaitable[object]) -> float:
     async def send(number: int) -> None:
         asked = time.perf_counter()
         draft = Draft(f"meanwhile {number}")
-        await bench.pool.write(ROOM, talking.send_message, OWNER, bench.channel_id, draft, now_ms=NOW)
+        await bench.pool.write(ROOM, messages.send_message, OWNER, bench.channel_id, draft, now_ms=NOW)
         taken.append((time.perf_counter() - asked) * 1_000)
 
     for number in itertools.count():
@@ -157,7 +160,9 @@ async def _sending_for(bench: _Bench, going_on: Awaitable[object]) -> float:
 
 async def _read(bench: _Bench) -> list[Figure]:
     history, chance = History(bench.pool, bench.cache), random.Random(5)
-    rows = await bench.pool.read(ROOM, segments.page)
+    rows = await bench.pool.read(
+        ROOM, manifest.between, bench.channel_id, None, above=0, below=ID_MAX, newest_first=False
+    )
     place = (ROOM, OWNER, bench.channel_id, None)
 
     async def page(span: Span) -> None:
@@ -180,9 +185,8 @@ async def _search(bench: _Bench) -> list[Figure]:
     searches = Searches(bench.pool, bench.cache)
 
     async def search(text: str) -> int:
-        found = await searches.newest(
-            ROOM, OWNER, queries.parse(text), limit=50, seconds=5.0, deadline_seconds=5.0, now_ms=NOW
-        )
+        request = SearchRequest(query=query.parse(text), limit=50, seconds=5.0, deadline_seconds=5.0)
+        found = await searches.search_room(ROOM, OWNER, request, now_ms=NOW)
         assert not found.is_cut
         return len(found.messages)
 
@@ -209,7 +213,7 @@ def _build(folder: Path) -> ChannelId:
     migrations = engine.load(engine.SHARD_FOLDER)
     (row, *_) = files.create(
         folder, ROOM, migrations,
-        lambda writer: shaping.found_room(writer, "community", OWNER, [ChannelDraft("general")], now_ms=BEGAN),
+        lambda writer: rooms.found_room(writer, "community", OWNER, [ChannelDraft("general")], now_ms=BEGAN),
         now_ms=BEGAN,
     )  # fmt: skip
     connection, writer = files.open_writer(files.path_of(folder, ROOM), ROOM, migrations, now_ms=BEGAN, check=False)
@@ -218,7 +222,7 @@ def _build(folder: Path) -> ChannelId:
     while batch := list(itertools.islice(records, BATCH)):
         writer.begin()
         connection.execute("BEGIN IMMEDIATE")
-        importing.load_batch(writer, batch, skip_refused=True, now_ms=BEGAN)
+        imports.load_batch(writer, batch, skip_refused=True, now_ms=BEGAN)
         writer.settle()
         connection.execute("COMMIT")
     connection.close()
@@ -226,7 +230,7 @@ def _build(folder: Path) -> ChannelId:
 
 
 def _records() -> Iterator[Record]:
-    """Yield messages without end, one a second; the word needleword is in one of RARE_EVERY."""
+    """Yield messages endlessly, one for each second; one of RARE_EVERY has the word needleword."""
     people: dict[str, UserId] = {}
     for number, said in enumerate(itertools.cycle(_said())):
         user_id = people.setdefault(said["user"], UserId(1_000 + len(people)))

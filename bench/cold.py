@@ -1,4 +1,4 @@
-"""How long the first page of a room takes that nobody has opened yet."""
+"""Time of the first page of a room whose shard is not open yet."""
 
 import time
 from pathlib import Path

@@ -9,12 +9,12 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from config import settings
-from rookery import server
-from rookery.application import Application
+from rookery.server import uvicorn_server
+from rookery.server.application import Application
 
 
 async def echo(request: Request) -> JSONResponse:
-    """Answer with the JSON that came."""
+    """Answer with the received JSON."""
     body = await request.body()
     return JSONResponse(await request.json() if body else None)
 
@@ -22,7 +22,7 @@ async def echo(request: Request) -> JSONResponse:
 def main() -> None:
     """Serve on the port of the first argument."""
     found = settings.load(None, environ={"ROOKERY_SERVER_PORT": sys.argv[1]})
-    configured = server.configure(found, Application(found))
+    configured = uvicorn_server.configure(found, Application(found))
     configured.app = Starlette(routes=[Route("/{path:path}", echo, methods=["GET", "POST"])])
     configured.lifespan = "off"
     uvicorn.Server(configured).run()

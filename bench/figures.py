@@ -16,7 +16,7 @@ class Figure:
 
     @property
     def is_reached(self) -> bool | None:
-        """Tell whether the aim is reached; None without one."""
+        """Return whether the aim is reached; None without one."""
         if self.at_least is not None:
             return self.value >= self.at_least
         return self.value <= self.at_most if self.at_most is not None else None

@@ -1,4 +1,4 @@
-"""Many rooms, a file each: sends over a hundred of them, and what a thousand cost in disk and memory."""
+"""Many rooms, a file each: sends over a hundred of them, and the disk space and memory of a thousand."""
 
 from pathlib import Path
 from statistics import median
@@ -42,7 +42,7 @@ def _round(rooms: list[servers.Community], mark: str) -> list[bytes]:
 
 
 def measure_memory(folder: Path) -> list[Figure]:
-    """Make a thousand rooms with a message each, and look at the disk and the process."""
+    """Make a thousand rooms with a message each, and measure the disk space and the process."""
     servers.pin_load()
     with servers.rookery(folder) as server:
         token = servers.sign_up(server)

@@ -5,11 +5,11 @@ import struct
 import sys
 
 ORDER = struct.Struct("!II")
-"""What is asked of it: how many events, and the length of each frame, whose bytes follow."""
+"""An order: the number of events, and the length of each frame, whose bytes follow."""
 
 
 def main() -> None:
-    """Take connections on the port of the first argument, as many as the second says, then one that gives orders."""
+    """Accept connections on the port of the first argument, as many as the second, then one that sends orders."""
     listening = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=2_048)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -1,6 +1,6 @@
 """WebSocket clients of the load: raw frames over plain sockets, one epoll for all, JSON left unread where it can be.
 
-One core of it outruns one core of the server: what nobody looks at is never copied out of the kernel.
+One core of it outruns one core of the server: data that is only counted is never copied out of the kernel.
 """
 
 import select
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 BUFFER = bytearray(1 << 20)
-"""What all clients receive into, one after the other."""
+"""The buffer that all clients receive into, one after the other."""
 GREETED_AT_ONCE = 512
 """Connections that wait for the server's hello; its backlog has 2,048."""
 UPGRADE = (
@@ -20,7 +20,7 @@ UPGRADE = (
 )
 HEARTBEAT = b'{"op":"heartbeat"}'
 HEARTBEAT_SECONDS = 30.0
-"""The pace that hello asks for."""
+"""The heartbeat interval that `hello` asks for."""
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 _SHORT, _LONG = struct.Struct("!H"), struct.Struct("!Q")
 
@@ -33,7 +33,7 @@ def framed(payload: bytes, opcode: int = TEXT) -> bytes:
 
 
 class Frames:
-    """Takes the stream of a server apart."""
+    """Parser of the frames in a server's stream."""
 
     __slots__ = ("_rest",)
 
@@ -41,7 +41,7 @@ class Frames:
         self._rest = b""
 
     def take(self, data: memoryview | bytes) -> Iterator[tuple[int, memoryview]]:
-        """Yield the opcode and payload of each frame that is whole; a payload is good until the next call."""
+        """Yield the opcode and payload of each complete frame; a payload is valid until the next call."""
         whole = memoryview(self._rest + data) if self._rest else memoryview(data)
         at, end = 0, len(whole)
         while end - at >= 2:
@@ -62,29 +62,29 @@ class Frames:
 
 
 class Counter:
-    """A socket of which nothing but the bytes is counted; the kernel throws them away uncopied."""
+    """A socket whose bytes are only counted; the kernel discards them uncopied."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
         self.socket.connect(("127.0.0.1", port))
         self.socket.settimeout(0)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A reset leaves nothing behind that the next round would have to wait for.
+        # A reset leaves no state behind that the next round would have to wait for.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.received = 0
-        """Bytes so far."""
+        """Bytes received so far."""
         self.readable: Callable[[], None] = self.count
-        """What is to be done when something has come."""
+        """The function to call when the socket is readable."""
 
     def count(self) -> None:
-        """Count what has come."""
+        """Count the received bytes."""
         count = self.socket.recv_into(BUFFER, 0, socket.MSG_TRUNC)
         assert count, "the server hung up"
         self.received += count
 
 
 class Client(Counter):
-    """One WebSocket. Subclasses hear its frames, from the handshake's answer on."""
+    """One WebSocket. Subclasses receive its frames, from the handshake's answer on."""
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
@@ -95,10 +95,10 @@ class Client(Counter):
         self.write(UPGRADE)
 
     def write(self, data: bytes) -> None:
-        """Send at once; what a client says is small and fits into the system's buffer."""
+        """Send at once; a client's frames are small and fit into the system's buffer."""
         assert self.socket.send(data) == len(data), "the server does not read"
 
-    def say(self, payload: bytes) -> None:
+    def send_text(self, payload: bytes) -> None:
         """Send one text frame."""
         self.write(framed(payload))
 
@@ -111,45 +111,45 @@ class Client(Counter):
         assert b" 101 " in head, head
         self.is_greeted = True
         self.readable = self.read
-        self._heard(rest)
+        self._receive(rest)
 
     def read(self) -> None:
-        """Take what has come."""
+        """Read the received bytes, and handle the complete frames."""
         count = self.socket.recv_into(BUFFER)
         assert count, "the server hung up"
-        self._heard(memoryview(BUFFER)[:count])
+        self._receive(memoryview(BUFFER)[:count])
 
-    def _heard(self, data: memoryview | bytes) -> None:
+    def _receive(self, data: memoryview | bytes) -> None:
         self.received += len(data)
         for opcode, payload in self._frames.take(data):
             if opcode == TEXT:
-                self.heard(payload)
+                self.receive_text(payload)
             elif opcode == PING:
                 self.write(framed(bytes(payload), PONG))
             else:
                 raise AssertionError(f"closed: {bytes(payload)!r}")
 
-    def heard(self, payload: memoryview) -> None:
-        """Take one text frame."""
+    def receive_text(self, payload: memoryview) -> None:
+        """Handle one text frame."""
         raise AssertionError(bytes(payload[:500]))
 
 
 class Crowd:
-    """Clients that are waited for together."""
+    """Clients that share one epoll."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._clients: dict[int, Counter] = {}
         self.meanwhile: Callable[[], None] | None = None
-        """What is looked after at every turn."""
+        """The function to call at every turn."""
 
     def add(self, client: Counter) -> None:
-        """Take in one more."""
+        """Add a client."""
         self._clients[client.socket.fileno()] = client
         self._epoll.register(client.socket.fileno(), select.EPOLLIN)
 
     def turn(self, seconds: float) -> bool:
-        """Let those read for whom something has come; wait so long at most, and tell whether anything came."""
+        """Let the readable clients read; wait so long at most, and tell whether anything arrived."""
         if self.meanwhile is not None:
             self.meanwhile()
             seconds = min(seconds, 0.005)
@@ -160,7 +160,7 @@ class Crowd:
         return bool(ready)
 
     def turn_until(self, is_done: Callable[[], bool], seconds: float) -> None:
-        """Go on until something is so; raises TimeoutError if that takes too long."""
+        """Run turns until a condition holds; raises TimeoutError if that takes too long."""
         deadline = time.monotonic() + seconds
         while not is_done():
             if time.monotonic() > deadline:
@@ -168,18 +168,18 @@ class Crowd:
             self.turn(0.05)
 
     def read_for(self, seconds: float) -> None:
-        """Read whatever comes in so long."""
+        """Read all data that arrives in so many seconds."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.turn(left)
 
     def settle(self, seconds: float = 0.3) -> None:
-        """Read until nothing has come for so long."""
+        """Read until nothing has arrived for so many seconds."""
         while self.turn(seconds):
             pass
 
     def open(self, makers: Iterable[Callable[[], Client]], at_once: int = GREETED_AT_ONCE) -> Iterator[Client]:
-        """Connect many, so many at a time that the server's backlog holds them; yield each when it is greeted."""
+        """Connect many clients, at most `at_once` at a time for the server's backlog; yield each after its `hello`."""
         waiting: deque[Client] = deque()
         for make in makers:
             waiting.append(make())
@@ -193,7 +193,7 @@ class Crowd:
             yield waiting.popleft()
 
     def close(self) -> None:
-        """Hang up on the server."""
+        """Close all connections."""
         for client in self._clients.values():
             client.socket.close()
         self._epoll.close()

@@ -1,5 +1,5 @@
-"""What 64 people say in a channel that 1,000 hear, beside bare socket writes; and what one says, beside what uvicorn's
-own WebSocket protocols need for it."""
+"""Fan-out of messages by 64 senders to 1,000 subscribers, beside bare socket writes; and of messages by one sender,
+beside uvicorn's own WebSocket protocols."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ SLOW_EVENTS = 200
 
 
 class Fast(NamedTuple):
-    """A run in which everybody sends as fast as they may: events a second, and the share of its core that the load
+    """A run in which all senders send as fast as allowed: events a second, and the share of its core that the load
     itself used."""
 
     per_second: float
@@ -35,8 +35,8 @@ class Fast(NamedTuple):
 
 
 class Slow(NamedTuple):
-    """A run in which one event is under way at a time: milliseconds until one of a thousand has it and until the last
-    has, and microseconds of the server's processor for each of them."""
+    """A run with one event under way at a time: milliseconds until a subscriber has it and until the last one has it,
+    and microseconds of the server's processor for each."""
 
     p50: float
     p99: float
@@ -106,10 +106,10 @@ class _Stage:
         self._free: list[Sender] = []
         self._left = self._stored = 0
         people = world.people[LISTENERS:]
-        self._senders = open_senders(self.crowd, server.port, room, "fan", self._go_on, people=people)
+        self._senders = open_senders(self.crowd, server.port, room, "fan", self._send_next, people=people)
         self.crowd.settle()
 
-    def _go_on(self, sender: Sender) -> None:
+    def _send_next(self, sender: Sender) -> None:
         self._stored += 1
         if self._left:
             self._left -= 1
@@ -133,7 +133,7 @@ class _Stage:
             sample.ages.clear()
 
     def _end(self, events: int, before: Sequence[int]) -> None:
-        """Wait until everybody has everything, and make sure that they do."""
+        """Wait until every subscriber has every event, and ensure that they do."""
         self.crowd.turn_until(
             lambda: self._stored == events and all(one.events == events for one in self._samples), 120
         )
@@ -143,7 +143,7 @@ class _Stage:
         return {one.received - had for one, had in zip(self._listeners, before, strict=True)}
 
     def run(self, events: int) -> Fast:
-        """Let everybody send as fast as they are answered."""
+        """Let all senders send, each again as soon as it is answered."""
         before = [one.received for one in self._listeners]
         self._begin()
         used, started = time.process_time(), time.perf_counter()
@@ -170,12 +170,12 @@ class _Stage:
         return sorted(age for sample in self._samples for age in sample.ages)
 
     def run_slowly(self) -> Slow:
-        """Send one event after the other, each when everybody has had the one before."""
+        """Send one event after the other, each when all subscribers have received the one before."""
         self._begin()
         return _one_by_one(self.crowd, self._server, self._listeners, self._senders[0].send)
 
 
-def _one_by_one(crowd: Crowd, server: Server, listeners: Sequence[Counter], say: Callable[[], None]) -> Slow:
+def _one_by_one(crowd: Crowd, server: Server, listeners: Sequence[Counter], send: Callable[[], None]) -> Slow:
     arrivals: list[float] = []
 
     def arrived(listener: Counter) -> None:
@@ -191,7 +191,7 @@ def _one_by_one(crowd: Crowd, server: Server, listeners: Sequence[Counter], say:
     for _ in range(SLOW_EVENTS):
         arrivals.clear()
         said = time.perf_counter()
-        say()
+        send()
         crowd.turn_until(lambda: len(arrivals) >= len(listeners), 10)
         crowd.settle(0.005)
         assert len(arrivals) == len(listeners), "every frame comes in one piece"
@@ -215,7 +215,7 @@ def _yardstick(protocol: str, frame: bytes) -> Slow:
 
 
 def _bare(size: int, events: int) -> float:
-    """Return how many frames of a size a process writes in a second, each to 1,000 sockets."""
+    """Return the number of frames of a size that a process writes in a second, each to 1,000 sockets."""
     with servers.bare(LISTENERS) as server:
         crowd = Crowd()
         listeners = [Counter(server.port) for _ in range(LISTENERS)]

@@ -1,5 +1,5 @@
-"""What connections cost that only say that they are there: memory each, and the processor time of their heartbeats;
-beside the same over uvicorn's own WebSocket protocols."""
+"""Cost of connections that only send heartbeats: memory of each, and processor time; beside the same over uvicorn's own
+WebSocket protocols."""
 
 import time
 from collections.abc import Sequence
@@ -16,13 +16,14 @@ from bench.servers import Server
 CONNECTIONS = 5_000
 ROOMS, ROOMS_EACH = 50, 5
 YARDSTICK_SECONDS = 20.0
-"""The pace of uvicorn's pings."""
+"""The interval of uvicorn's pings."""
 CALM_SECONDS = 12.0
-"""Until everybody was told of who came."""
+"""Time until all presences are delivered."""
 
 
 def measure(folder: Path, scale: float = 1.0) -> list[Figure]:
-    """Connect many to a new server, let them be for half a minute, and do the same with uvicorn's protocols."""
+    """Connect many clients to a new server, leave them idle for half a minute, and do the same with uvicorn's
+    protocols."""
     servers.pin_load()
     count = int(CONNECTIONS * scale)
     return _product(folder, count) + [one for protocol in (OURS, *PROTOCOLS) for one in _yardstick(protocol, count)]
@@ -32,7 +33,7 @@ def _product(folder: Path, count: int) -> list[Figure]:
     world = gateway_world.build(folder, people=count, rooms=ROOMS, rooms_each=ROOMS_EACH, messages=10)
     with servers.rookery(folder) as server:
         crowd = Crowd()
-        open_listeners(crowd, server.port, world.people[:1], 0)  # what everybody shares
+        open_listeners(crowd, server.port, world.people[:1], 0)  # for the memory that all connections share
         crowd.settle()
         empty = server.memory_mib()
         opened = time.perf_counter()
@@ -59,11 +60,11 @@ def _each(mib: float, count: int) -> float:
 
 
 def _idle_share(crowd: Crowd, server: Server, listeners: Sequence[Listener]) -> float:
-    """Let everybody say once in half a minute that they are there, and return the share of a core that this takes."""
+    """Let every client send one heartbeat in half a minute, and return the share of a core that this takes."""
     used, started, said = server.processor_seconds(), time.monotonic(), 0
     while (seconds := time.monotonic() - started) < HEARTBEAT_SECONDS:
         while said < len(listeners) * seconds / HEARTBEAT_SECONDS:
-            listeners[said].say(HEARTBEAT)
+            listeners[said].send_text(HEARTBEAT)
             said += 1
         crowd.turn(0.01)
     return (server.processor_seconds() - used) / seconds

@@ -1,4 +1,4 @@
-"""Those who take part in the gateway's benchmarks: some only listen, some look at what they hear, some send."""
+"""Clients of the gateway's benchmarks: listeners that only count, samples that read each event, and senders."""
 
 import re
 import time
@@ -11,32 +11,32 @@ from bench.gateway_world import Person, Room
 from bench.traffic import TEXT
 
 STAMP = re.compile(rb"@(\d{19})")
-"""In a message's words, the load's clock in nanoseconds when it was sent."""
+"""The load's clock in nanoseconds at the send, in the text of a message."""
 
 
 def stamped() -> bytes:
-    """Return what somebody says now: 80 bytes."""
+    """Return the text of a message sent now: 80 bytes."""
     return TEXT[:60].encode() + b"@%019d" % time.perf_counter_ns()
 
 
 def op_of(payload: memoryview) -> bytes:
-    """Return which op a frame of the server has, without reading its JSON: `op` comes first."""
+    """Return the op of a frame of the server, without reading its JSON: `op` comes first."""
     return bytes(payload[7:19]).partition(b'"')[0]
 
 
 class Listener(Client):
-    """Hears everything, and from `ready` on only counts it."""
+    """A client that receives everything, and from `ready` on only counts it."""
 
     def __init__(self, port: int, person: Person) -> None:
         super().__init__(port)
         self._person = person
         self.is_ready = False
 
-    def heard(self, payload: memoryview) -> None:
-        """Identify when greeted, and count from `ready` on."""
+    def receive_text(self, payload: memoryview) -> None:
+        """Identify after `hello`, and count from `ready` on."""
         op = op_of(payload)
         if op == b"hello":
-            self.say(b'{"op":"identify","d":{"token":"%b"}}' % self._person.token.encode())
+            self.send_text(b'{"op":"identify","d":{"token":"%b"}}' % self._person.token.encode())
         elif op == b"ready":
             self.is_ready = True
             self.readable = self.count
@@ -45,7 +45,7 @@ class Listener(Client):
 
 
 class Sample(Listener):
-    """Hears everything, and looks at it: `events` of the room, in `frames`, and how old each was, in milliseconds."""
+    """A client that reads everything: `events` of the room, in `frames`, and the age of each, in milliseconds."""
 
     def __init__(self, port: int, person: Person) -> None:
         super().__init__(port, person)
@@ -53,10 +53,10 @@ class Sample(Listener):
         self.ages: list[float] = []
         self.last = b""
 
-    def heard(self, payload: memoryview) -> None:
-        """Note when everything was said that came."""
+    def receive_text(self, payload: memoryview) -> None:
+        """Note the ages of the events in a frame."""
         if op_of(payload) != b"events":
-            super().heard(payload)
+            super().receive_text(payload)
             self.readable = self.read
             return
         now = time.perf_counter_ns()
@@ -68,7 +68,8 @@ class Sample(Listener):
 
 
 class Sender(Client):
-    """Sends into one room, which it does not hear unless it `listens`. `on_ok` is called when a message is stored."""
+    """A client that sends into one room, and receives its events only if it `listens`. `on_ok` is called when a message
+    is stored."""
 
     def __init__(
         self, port: int, person: Person, room: Room, mark: str, on_ok: "Callable[[Sender], None]", *, listens: bool
@@ -87,18 +88,18 @@ class Sender(Client):
         self.sent = 0
         self._sent_at: deque[int] = deque()
         self.latencies: list[float] = []
-        """Of what was stored, in milliseconds."""
+        """Latencies of the stored messages, in milliseconds."""
 
-    def heard(self, payload: memoryview) -> None:
-        """Identify when greeted; note every answer."""
+    def receive_text(self, payload: memoryview) -> None:
+        """Identify after `hello`; note every answer."""
         op = op_of(payload)
         if op == b"hello":
-            self.say(b'{"op":"identify","d":{"token":"%b"}}' % self._person.token.encode())
+            self.send_text(b'{"op":"identify","d":{"token":"%b"}}' % self._person.token.encode())
         elif op == b"ready":
             if self._listens:
                 self.is_ready = True
             else:
-                self.say(self._unsubscribe)
+                self.send_text(self._unsubscribe)
         elif op == b"ok":
             if self.is_ready:
                 self.latencies.append((time.perf_counter_ns() - self._sent_at.popleft()) / 1e6)
@@ -108,10 +109,10 @@ class Sender(Client):
             raise AssertionError(bytes(payload[:500]))
 
     def send(self) -> None:
-        """Send the next message; it carries when. Answers of one connection come in the order of its messages."""
+        """Send the next message, with the time in it. Answers of one connection come in the order of its messages."""
         self.sent += 1
         self._sent_at.append(time.perf_counter_ns())
-        self.say(self._beginning + b'%d","content":"%b"}}' % (self.sent, stamped()))
+        self.send_text(self._beginning + b'%d","content":"%b"}}' % (self.sent, stamped()))
 
 
 def open_senders(
@@ -137,7 +138,7 @@ def open_senders(
 
 
 def open_listeners(crowd: Crowd, port: int, people: Sequence[Person], samples: int) -> list[Listener]:
-    """Connect a listener for each person, the first few of them samples, and wait until all hear."""
+    """Connect a listener for each person, the first few of them samples, and wait until all are `ready`."""
     kinds = [Sample] * samples + [Listener] * (len(people) - samples)
     makers = [partial(kind, port, person) for kind, person in zip(kinds, people, strict=True)]
     listeners: list[Listener] = []

@@ -1,5 +1,4 @@
-"""A server that was restarted, and everybody comes back at once: each far behind in twenty rooms, while others go on
-sending."""
+"""Reconnection of all clients at once after a restart: each far behind in twenty rooms, while others keep sending."""
 
 import time
 from functools import partial
@@ -15,17 +14,17 @@ from bench.traffic import TEXT
 CLIENTS = 10_000
 ROOMS, ROOMS_EACH = 100, 20
 BEHIND = 100
-"""Events that each missed in each of their rooms."""
+"""Events that each client missed in each of its rooms."""
 SENDERS = 8
 CALM_SECONDS = 3.0
 EVERY_SECONDS = 0.02
-"""How often something is sent meanwhile, in a room of the senders' own."""
+"""Interval of the sends meanwhile, in a room of the senders' own."""
 CLOCK_SECONDS = 0.1
 STORM_SECONDS_MAX = 300.0
 
 
 class Returning(Client):
-    """Resumes all of its rooms; notes when it was `ready` and when it had everything."""
+    """A client that resumes all of its rooms; notes when it was `ready` and when it had all events."""
 
     def __init__(self, port: int, person: Person, resume: bytes) -> None:
         super().__init__(port)
@@ -33,8 +32,8 @@ class Returning(Client):
         self.ready_at = self.done_at = 0.0
         self.resumed = self.events = 0
 
-    def heard(self, payload: memoryview) -> None:
-        """Identify when greeted, and count rooms and events."""
+    def receive_text(self, payload: memoryview) -> None:
+        """Identify after `hello`, and count rooms and events."""
         op = op_of(payload)
         if op == b"events":
             self.events += bytes(payload).count(b'"seq":')
@@ -44,7 +43,7 @@ class Returning(Client):
         elif op == b"ready":
             self.ready_at = time.perf_counter()
         elif op == b"hello":
-            self.say(self._identify)
+            self.send_text(self._identify)
         elif op not in (b"presences", b"heartbeat"):
             raise AssertionError(bytes(payload[:500]))
 
@@ -64,19 +63,19 @@ class Stream:
             sender.latencies.clear()
         self._next_at = time.perf_counter()
 
-    def go_on(self) -> None:
-        """Send what is due, if anybody is free to."""
+    def send_due(self) -> None:
+        """Send the messages that are due, if senders are free."""
         while self._free and time.perf_counter() >= self._next_at:
             self._free.pop().send()
             self._next_at += EVERY_SECONDS
 
     def latencies(self) -> list[float]:
-        """Return how long everything took that is stored, in milliseconds, sorted."""
+        """Return the latencies of all stored messages, in milliseconds, sorted."""
         return sorted(latency for sender in self._senders for latency in sender.latencies)
 
 
 def measure(folder: Path, scale: float = 1.0) -> list[Figure]:
-    """Build the site, start the server anew, and let everybody come."""
+    """Build the site, restart the server, and let all clients reconnect."""
     servers.pin_load()
     count = int(CLIENTS * scale)
     built = time.perf_counter()
@@ -93,7 +92,7 @@ def measure(folder: Path, scale: float = 1.0) -> list[Figure]:
         clocks: list[tuple[float, float]] = []
 
         def look() -> None:
-            stream.go_on()
+            stream.send_due()
             now = time.perf_counter()
             if not clocks or now - clocks[-1][0] > CLOCK_SECONDS:
                 clocks.append((now, server.processor_seconds() - used))
@@ -137,13 +136,13 @@ def measure(folder: Path, scale: float = 1.0) -> list[Figure]:
 
 def _calm(crowd: Crowd, stream: Stream) -> list[float]:
     stream.begin()
-    crowd.meanwhile = stream.go_on
+    crowd.meanwhile = stream.send_due
     crowd.read_for(CALM_SECONDS)
     return stream.latencies()
 
 
 def _storm(crowd: Crowd, port: int, world: World, stream: Stream, count: int) -> tuple[list[Returning], float]:
-    """Let everybody connect and resume; return them when all have everything, and when it began."""
+    """Let all clients connect and resume; return them when all have every event, and the time of the beginning."""
     missed: dict[Person, list[bytes]] = {person: [] for person in world.people}
     for room in world.rooms[:ROOMS]:
         place = b'"%d":%d' % (room.id, room.last_seq - BEHIND)
@@ -169,6 +168,6 @@ def _storm(crowd: Crowd, port: int, world: World, stream: Stream, count: int) ->
         if time.monotonic() - said > HEARTBEAT_SECONDS:
             said = time.monotonic()
             for client in clients:
-                client.say(HEARTBEAT)
+                client.send_text(HEARTBEAT)
     crowd.meanwhile = None
     return clients, started

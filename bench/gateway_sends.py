@@ -13,13 +13,13 @@ from bench.traffic import CONNECTIONS, bodies
 
 ROUNDS = 5
 AT_ONCE = 4
-"""Messages of one connection that are on their way at the same time, which HTTP does not let a connection do."""
+"""Messages of one connection under way at the same time, which HTTP does not allow on one connection."""
 SENDS = 10_000
 WARMING = 2_000
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Send by HTTP, over the gateway, and over connections that also hear the room, round by round."""
+    """Send by HTTP, over the gateway, and over connections that also receive the room's events, round by round."""
     servers.pin_load()
     world = gateway_world.build(folder, people=CONNECTIONS, rooms=1)
     http: list[float] = []
@@ -76,14 +76,14 @@ def _by_gateway(
     crowd = Crowd()
     left, done = SENDS, 0
 
-    def go_on(sender: Sender) -> None:
+    def send_next(sender: Sender) -> None:
         nonlocal left, done
         done += 1
         if left:
             left -= 1
             sender.send()
 
-    senders = open_senders(crowd, server.port, room, mark, go_on, people=room.people, listens=listens)
+    senders = open_senders(crowd, server.port, room, mark, send_next, people=room.people, listens=listens)
     crowd.settle()
     started = time.perf_counter()
     for sender in senders * at_once:

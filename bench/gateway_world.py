@@ -1,4 +1,4 @@
-"""A site with many people and rooms, written into the stores directly: what takes minutes over HTTP takes seconds."""
+"""A site with many people and rooms, written into the stores directly: this takes seconds, over HTTP minutes."""
 
 import asyncio
 import secrets
@@ -14,17 +14,19 @@ from directory.sessions import hash_token
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
 from rookery import composition
-from shard import events, files, members
-from shard.acts import shaping, talking
-from shard.connections import Writer
-from shard.messages import Draft
+from shard.actions import messages as message_actions
+from shard.actions import rooms as room_actions
+from shard.engine import files
+from shard.engine.connections import Writer
+from shard.tables import events, members
+from shard.tables.messages import Draft
 
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is signed in."""
+    """A signed-in user."""
 
     id: UserId
     token: str
@@ -42,7 +44,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everybody and everything."""
+    """The people and the rooms of the site."""
 
     people: list[Person]
     rooms: list[Room]
@@ -58,9 +60,9 @@ def build(
     message: str = "Hello, rooks!",
     apart: int = 0,
 ) -> World:
-    """Fill the data folder of a server that does not run: every person is in `rooms_each` rooms, as evenly as it goes,
-    and in each room so many messages were sent after all had come. So many people more are `apart`, in a last room of
-    their own."""
+    """Fill the data folder of a stopped server: every person is in `rooms_each` rooms, as evenly as possible, and each
+    room has so many messages from after all had joined. So many further people are `apart`, in a last room of their
+    own."""
     inside = [[(number - step) % rooms for step in range(rooms_each)] for number in range(people)]
     inside += [[rooms]] * apart
     return asyncio.run(_build(folder, inside, rooms + (apart > 0), [message] * messages))
@@ -110,14 +112,14 @@ async def _register(writer: DirectoryWriter, name: str, people: Sequence[Person]
 
 def _found(folder: Path, room_id: RoomId, people: Sequence[Person], messages: Sequence[str], now_ms: int) -> Room:
     def fill(writer: Writer) -> tuple[ChannelId, int]:
-        channel_id = shaping.found_room(writer, "community", people[0].id, shaping.DEFAULT_CHANNELS, now_ms=now_ms)[
-            0
-        ].id
+        channel_id = room_actions.found_room(
+            writer, "community", people[0].id, room_actions.DEFAULT_CHANNELS, now_ms=now_ms
+        )[0].id
         for person in people[1:]:
             members.add(writer, person.id, now_ms=now_ms)
         for number, content in enumerate(messages):
             speaker = people[number % len(people)].id
-            talking.send_message(writer, speaker, channel_id, Draft(content), now_ms=now_ms)
+            message_actions.send_message(writer, speaker, channel_id, Draft(content), now_ms=now_ms)
         return channel_id, events.last_seq(writer)
 
     channel_id, last_seq = files.create(folder, room_id, _MIGRATIONS, fill, now_ms=now_ms)

@@ -1,5 +1,5 @@
-"""The product's uvicorn with a small application that tells everybody what anybody says, over one of the WebSocket
-protocols that there are: uvicorn's own, or ours with nothing behind it."""
+"""The product's uvicorn with a small application that sends every text to all connections, over one of the available
+WebSocket protocols: uvicorn's own, or ours with nothing behind it."""
 
 import sys
 from importlib.util import find_spec
@@ -10,25 +10,25 @@ from starlette.types import Receive, Scope, Send
 from websockets.http11 import Request
 
 from config import settings
-from rookery import server
-from rookery.application import Application
+from rookery.server import uvicorn_server
+from rookery.server.application import Application
 from router.gateway import frames
-from router.gateway.closing import Close
-from router.gateway.sockets import Socket
+from router.gateway.close_codes import Close
+from router.gateway.websocket import Socket
 
 OURS = "ours"
 PROTOCOLS = ("websockets", "websockets-sansio", *(("wsproto",) if find_spec("wsproto") else ()))
-"""Those of uvicorn that are here: wsproto is no dependency of ours; `pip install wsproto` adds it to the comparison."""
+"""The installed protocols of uvicorn: wsproto is no dependency of ours; `pip install wsproto` adds it."""
 
 
 class Room:
-    """An ASGI application: every text goes to everybody, its sender included."""
+    """An ASGI application that sends every text to all connections, the sender's included."""
 
     def __init__(self) -> None:
         self._everybody: set[Send] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one WebSocket, the question whether it serves, or the server's start and end."""
+        """Serve one WebSocket, a request that checks for readiness, or the server's start and end."""
         if scope["type"] == "lifespan":
             scope["state"]["gateway"] = BareRoom()
             for what in ("startup", "shutdown"):
@@ -44,10 +44,10 @@ class Room:
         await send({"type": "websocket.accept"})
         self._everybody.add(send)
         try:
-            while (said := await receive())["type"] == "websocket.receive":
-                told = {"type": "websocket.send", "text": said["text"]}
-                for tell in tuple(self._everybody):
-                    await tell(told)
+            while (received := await receive())["type"] == "websocket.receive":
+                message = {"type": "websocket.send", "text": received["text"]}
+                for send_to in tuple(self._everybody):
+                    await send_to(message)
         finally:
             self._everybody.discard(send)
 
@@ -60,42 +60,42 @@ class BareRoom:
     def __init__(self) -> None:
         self._everybody: set[Socket] = set()
 
+    @property
+    def handler(self) -> "BareRoom":
+        """The room handles its own connections, which are their sockets."""
+        return self
+
     def refusal(self, request: Request, peer: str) -> None:
-        """Welcome everybody."""
+        """Accept every connection."""
 
-    def opened(self, socket: Socket, request: Request, peer: str) -> "_Line":
-        """Take in one more."""
+    def opened(self, socket: Socket, request: Request, peer: str) -> Socket:
+        """Add a connection."""
         self._everybody.add(socket)
-        return _Line(socket, self._everybody)
+        return socket
 
-
-class _Line:
-    __slots__ = ("_everybody", "_socket")
-
-    def __init__(self, socket: Socket, everybody: set[Socket]) -> None:
-        self._socket = socket
-        self._everybody = everybody
-
-    def received(self, message: bytes) -> None:
+    def received(self, _socket: Socket, message: bytes) -> None:
+        """Send a text to all connections."""
         frame = frames.text(message)
         for one in self._everybody:
             one.write(frame)
 
-    def ticked(self) -> bool:
+    def count_frame(self, _socket: Socket) -> bool:
+        """Allow any number of frames."""
         return True
 
-    def writable(self) -> None:
-        pass
+    def drained(self, socket: Socket) -> None:
+        """Nothing waits here."""
 
-    def lost(self, close: Close | None) -> None:
-        self._everybody.discard(self._socket)
+    def closed(self, socket: Socket, close: Close | None) -> None:
+        """Remove a connection."""
+        self._everybody.discard(socket)
 
 
 def main() -> None:
     """Serve on the port of the first argument, with the protocol of the second."""
     port, protocol = sys.argv[1:]
     found = settings.load(None, environ={"ROOKERY_SERVER_PORT": port})
-    configured = server.configure(found, Application(found))
+    configured = uvicorn_server.configure(found, Application(found))
     configured.app = Room()
     configured.limit_concurrency = None
     configured.ws_per_message_deflate = False

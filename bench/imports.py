@@ -1,4 +1,4 @@
-"""How fast a history is imported, through the same acts as everyone else's messages."""
+"""Speed of importing a history, through the same actions as all other messages."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ from bench.servers import SERVER_CORE
 
 MESSAGES = 30_000
 REAL_CHAT = "ROOKERY_REAL_CHAT"
-"""Names a file of JSON lines to import instead of made-up talk."""
+"""The variable that names a file of JSON lines to import instead of made-up messages."""
 
 
 def measure(folder: Path) -> list[Figure]:
@@ -32,7 +32,7 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def _made_up(folder: Path) -> Path:
-    """Write talk with the shape of real talk: a Zipf-like vocabulary, 320 characters on average, a thousand topics."""
+    """Write messages shaped like real ones: a Zipf-like vocabulary, 320 characters on average, a thousand topics."""
     chance = random.Random(7)
     words = ["".join(chance.choices("etaoinshrdlucmfwypvbgk", k=chance.randint(2, 10))) for _ in range(8_000)]
     weights = [1 / rank for rank in range(1, len(words) + 1)]

@@ -1,4 +1,4 @@
-"""A load generator: keep-alive HTTP/1.1 connections that each send the next request when the last is answered.
+"""Load generator: keep-alive HTTP/1.1 connections that each send the next request when the last is answered.
 
 It parses no more of an answer than its status and length, so one core of it outruns one core of any server here.
 """
@@ -14,7 +14,7 @@ import uvloop
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run gave: answers per second, latencies in milliseconds, and statuses that were not 2xx."""
+    """The result of a run: answers per second, latencies in milliseconds, and statuses other than 2xx."""
 
     per_second: float
     p50_ms: float
@@ -71,7 +71,7 @@ def request(method: str, path: str, *, token: str | None = None, body: bytes = b
 
 
 def run(port: int, requests: Sequence[bytes], *, connections: int) -> Result:
-    """Send every request once, over so many connections, and return what came of it."""
+    """Send every request once, over so many connections, and return the result."""
     return uvloop.run(_run(port, requests, connections))
 
 

@@ -1,4 +1,4 @@
-"""What the door costs a message: opening a channel in a room with 50 roles and 200 channels."""
+"""Cost of a message's permission check: opening a channel in a room with 50 roles and 200 channels."""
 
 import time
 from collections.abc import Callable
@@ -10,13 +10,15 @@ import ids
 from bench.figures import Figure
 from ids import ChannelId, RoleId, RoomId, UserId
 from migrations import engine
-from shard import access, files, overwrites, permissions
-from shard.acts import joining, ranking, shaping
-from shard.acts.ranking import RoleDraft
-from shard.acts.shaping import ChannelDraft
-from shard.connections import Writer
-from shard.overwrites import Place
+from shard import access, permissions
+from shard.actions import members, roles, rooms
+from shard.actions.channels import ChannelDraft
+from shard.actions.roles import RoleDraft
+from shard.engine import files
+from shard.engine.connections import Writer
 from shard.permissions import Overwrite
+from shard.tables import overwrites
+from shard.tables.overwrites import Place
 
 OWNER = UserId(ids.at(1_600_000_000_000))
 ROLES, CHANNELS = 50, 200
@@ -28,13 +30,13 @@ NOW_MS = 1_750_000_000_000
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Open channels as members with few and many roles, beside sends of the same transaction without the question."""
+    """Open channels as members with few and many roles, beside sends of the same transaction without the check."""
     room_id = RoomId(ids.at(NOW_MS))
     migrations = engine.load(engine.SHARD_FOLDER)
     drafts = [ChannelDraft(f"channel {number}") for number in range(CHANNELS)]
 
     def found(writer: Writer) -> list[ChannelId]:
-        rows = shaping.found_room(writer, "community", OWNER, drafts, now_ms=NOW_MS)
+        rows = rooms.found_room(writer, "community", OWNER, drafts, now_ms=NOW_MS)
         return [row.id for row in rows]
 
     channel_ids = files.create(folder, room_id, migrations, found, now_ms=NOW_MS)
@@ -53,15 +55,15 @@ def _furnish(writer: Writer, channel_ids: list[ChannelId]) -> dict[int, UserId]:
     """Make the roles, the overwrites, and a member for each count of roles."""
     allowed = permissions.EVERYONE | permissions.PIN_MESSAGES
     role_ids: list[RoleId] = [
-        ranking.create_role(writer, OWNER, RoleDraft(f"role {number}", None, allowed), now_ms=NOW_MS).id
+        roles.create_role(writer, OWNER, RoleDraft(f"role {number}", None, allowed), now_ms=NOW_MS).id
         for number in range(ROLES)
     ]
     people = {}
     for count in HELD:
         people[count] = UserId(OWNER + 1 + count)
-        joining.join(writer, people[count], now_ms=NOW_MS)
+        members.join(writer, people[count], now_ms=NOW_MS)
         for role_id in role_ids[:count]:
-            ranking.grant_role(writer, OWNER, people[count], role_id, now_ms=NOW_MS)
+            roles.grant_role(writer, OWNER, people[count], role_id, now_ms=NOW_MS)
     said = Overwrite(permissions.ADD_REACTIONS, permissions.MENTION_EVERYONE)
     for number, channel_id in enumerate(channel_ids):
         for role_id in role_ids[: OVERWRITES[number % len(OVERWRITES)]]:
@@ -78,7 +80,7 @@ def _figures(
         bare.append(_bare(connection, channel_ids[0]))
         for (held, said), taken in times.items():
             taken.append(_opening(writer, people[held], channel_ids[OVERWRITES.index(said) :: len(OVERWRITES)]))
-    # The least of all rounds: others on the machine only ever add to it.
+    # The least of all rounds: other processes can only make a round slower.
     least = {key: min(taken) for key, taken in times.items()}
     return [
         Figure(f"INSERT of a message without a question, {CALLS:,} in a transaction", min(bare), "µs"),

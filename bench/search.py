@@ -1,4 +1,4 @@
-"""How long a search takes in a room with a long history, as the searching lane does it."""
+"""Time of a search in a room with a long history, as the searching lane does it."""
 
 import itertools
 import os
@@ -11,12 +11,13 @@ from statistics import median
 from bench.figures import Figure
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
-from shard import files, queries
-from shard.acts import joining, searching, shaping, talking
-from shard.acts.searching import Ranking, Results
-from shard.acts.shaping import ChannelDraft
-from shard.connections import Reader, Writer
-from shard.messages import Draft
+from shard.actions import members, messages, rooms, search
+from shard.actions.channels import ChannelDraft
+from shard.actions.search import BEGINNING, Place, Ranking, Results, SearchRequest
+from shard.engine import files
+from shard.engine.connections import Reader, Writer
+from shard.search import query as queries
+from shard.tables.messages import Draft
 
 MESSAGES = int(os.environ.get("ROOKERY_BENCH_MESSAGES", "1000000"))
 BATCH = 5_000
@@ -67,15 +68,14 @@ def measure(folder: Path) -> list[Figure]:
     connection, reader, _ = files.open_reader(path, ROOM, engine.load(engine.SHARD_FOLDER))
 
     def newest(text: str, user_id: UserId = OWNER) -> Results:
-        query, seconds = queries.parse(text), DEADLINE_SECONDS * 0.8
-        return searching.search_messages(reader, user_id, query, limit=50, seconds=seconds, now_ms=NOW)
+        return _searched(reader, user_id, text, BEGINNING)
 
     for kind, texts in KINDS.items():
         taken = _times(newest, texts * 3)
         figures.append(Figure(f"search for {kind}, median", median(taken), "ms", at_most=AIMS.get(kind)))
-    ranked = _times(lambda text: _ranked(reader, text), COMMON)
+    ranked = _times(lambda text: _searched(reader, OWNER, text, Ranking()), COMMON)
     figures.append(Figure("search for a common word by relevance, median", median(ranked), "ms"))
-    # These run out of time, and say so.
+    # These reach their deadline, and report it.
     hidden = _times(lambda text: newest(f"{text} -in:open", PEOPLE[0]), COMMON[:10])
     unused = _times(newest, ["🚀", "∀"])
     for kind, taken in (("a common word that is hidden", hidden), ("a symbol that nobody used", unused)):
@@ -85,7 +85,7 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def _times(ask: Callable[[str], Results], texts: Sequence[str]) -> list[float]:
-    """Return how many milliseconds each search takes."""
+    """Return the milliseconds of each search."""
     taken = []
     for text in texts:
         asked = time.perf_counter()
@@ -94,27 +94,30 @@ def _times(ask: Callable[[str], Results], texts: Sequence[str]) -> list[float]:
     return taken
 
 
-def _ranked(reader: Reader, text: str) -> Results:
-    query, seconds = queries.parse(text), DEADLINE_SECONDS * 0.8
-    return searching.rank_messages(reader, OWNER, query, ranking=Ranking(), limit=50, seconds=seconds, now_ms=NOW)
+def _searched(reader: Reader, user_id: UserId, text: str, place: Place) -> Results:
+    request = SearchRequest(
+        query=queries.parse(text), place=place, limit=50, seconds=DEADLINE_SECONDS * 0.8,
+        deadline_seconds=DEADLINE_SECONDS,
+    )  # fmt: skip
+    return search.results(search.begin_search(reader, user_id, request, now_ms=NOW).found, request)
 
 
 def _build(folder: Path) -> None:
-    """Found a room in which most is said in private, and let its people talk, 5,000 messages in a transaction."""
+    """Found a room with most messages in a private channel, 5,000 in a transaction."""
     migrations = engine.load(engine.SHARD_FOLDER)
     drafts = [ChannelDraft(name) for name in ("open", "hidden", "quiet", "still")]
     rows = files.create(
         folder,
         ROOM,
         migrations,
-        lambda writer: shaping.found_room(writer, "community", OWNER, drafts, now_ms=BEGAN),
+        lambda writer: rooms.found_room(writer, "community", OWNER, drafts, now_ms=BEGAN),
         now_ms=BEGAN,
     )
     channels = [row.id for row in rows]
     connection, writer = files.open_writer(files.path_of(folder, ROOM), ROOM, migrations, now_ms=BEGAN, check=False)
     connection.pragma("synchronous", "OFF")  # it is thrown away
     for user_id in PEOPLE:
-        joining.join(writer, user_id, now_ms=BEGAN)
+        members.join(writer, user_id, now_ms=BEGAN)
     for start in range(0, MESSAGES, BATCH):
         writer.begin()
         connection.execute("BEGIN IMMEDIATE")
@@ -127,11 +130,11 @@ def _build(folder: Path) -> None:
 
 
 def _say(writer: Writer, channel_id: ChannelId, number: int) -> None:
-    """Say something: words as frequent as in a language, now and then a link, and forty words that are rare."""
+    """Insert a message: words as frequent as in a language, now and then a link, and forty words that are rare."""
     content = " ".join(_chance.choices(WORDS, cum_weights=CUMULATED, k=_chance.randint(5, 60)))
     if number % 50 == 0:
         content += f" https://example.org/{number}"
     if number % max(1, MESSAGES // 400) == 0:
         content += f" {_chance.choice(RARE)}"
     speaker = PEOPLE[min(int(_chance.expovariate(0.02)), len(PEOPLE) - 1)]
-    talking.send_message(writer, speaker, channel_id, Draft(content), now_ms=BEGAN + number * EVERY_MS)
+    messages.send_message(writer, speaker, channel_id, Draft(content), now_ms=BEGAN + number * EVERY_MS)

@@ -23,13 +23,13 @@ _UNLIMITED = "per_second = 1_000_000\nburst = 10_000_000\n"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that answers."""
+    """A running server."""
 
     port: int
     process: "subprocess.Popen[bytes]"
 
     def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-        """Ask once and return the JSON of the answer."""
+        """Send one request and return the JSON of the answer."""
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         data = None if body is None else json.dumps(body).encode()
         asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data=data, headers=headers, method=method)
@@ -55,7 +55,7 @@ def pin_load() -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -63,13 +63,17 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def rookery(folder: Path) -> Iterator[Server]:
-    """Run the product on a data folder, without rate limits, and stop it at the end."""
+def rookery(folder: Path, more: str | None = None) -> Iterator[Server]:
+    """Run the product on a data folder and stop it at the end; without rate limits and bounds of connections, or with
+    more lines of settings, which begin in the table of the server."""
     port = free_port()
     buckets = "".join(f"[limits.rates.{name}]\n{_UNLIMITED}" for name in _BUCKETS)
     settings = folder / "rookery.toml"
-    head = f'[server]\nport = {port}\ndata_dir = "data"\nconnections_max = 100_000\nlog_level = "warning"\n'
-    settings.write_text(f"{head}[limits]\nrooms_owned_max = 100_000\n{buckets}", encoding="utf-8")
+    head = f'[server]\nport = {port}\ndata_dir = "data"\nlog_level = "warning"\n'
+    if more is None:
+        more = "connections_max = 100_000\nconnections_per_address_max = 100_000\n"
+        more += f"[limits]\nrooms_owned_max = 100_000\n{buckets}"
+    settings.write_text(head + more, encoding="utf-8")
     with _running(port, "/readyz", [sys.executable, "-m", "rookery", "--config", str(settings), "serve"]) as server:
         yield server
 
@@ -84,7 +88,7 @@ def echo() -> Iterator[Server]:
 
 @contextlib.contextmanager
 def broadcast(protocol: str) -> Iterator[Server]:
-    """Run the same uvicorn with an application that tells everybody what anybody says, over a protocol of
+    """Run the same uvicorn with an application that sends every text to all connections, over a protocol of
     `gateway_yardstick`."""
     port = free_port()
     with _running(port, "/", [sys.executable, "-m", "bench.gateway_yardstick", str(port), protocol]) as server:
@@ -121,7 +125,8 @@ def _started(command: list[str], stdout: int) -> Iterator["subprocess.Popen[byte
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGTERM)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
         process.wait(30)
 
 
@@ -140,7 +145,7 @@ def _wait_for(server: Server, path: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Community:
-    """Somewhere to send to, and someone who may."""
+    """A channel to send to, with the token of a member."""
 
     token: str
     room_id: str
@@ -153,7 +158,7 @@ class Community:
 
 
 def sign_up(server: Server, username: str = "bench_user") -> str:
-    """Register someone and return the session's token."""
+    """Register a user and return the session's token."""
     credentials = {"username": username, "password": "a password for benchmarks"}
     token: str = server.call("POST", "/v1/auth/register", credentials)["token"]
     return token

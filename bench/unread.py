@@ -11,13 +11,13 @@ from bench.traffic import CONNECTIONS, TEXT
 
 ROOMS = 100
 MESSAGES = 20
-"""In each of two channels of every room, one of them a mention."""
+"""Unread messages in each of two channels of every room, one of them a mention."""
 ROUNDS = 60
 PATH = f"/v1/unread?limit={ROOMS}"
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Fill a hundred rooms that somebody has not read, and ask for the counts: with all unread, and with nothing."""
+    """Fill a hundred rooms, and request the counts of a user: with all messages unread, and with none."""
     servers.pin_load()
     with servers.rookery(folder) as server:
         owner, reader = servers.sign_up(server), servers.sign_up(server, "bench_reader")
@@ -47,7 +47,7 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def _times(server: servers.Server, reader: str, *, unread: int, mentions: int) -> list[float]:
-    """Return how long each of some requests took, in milliseconds, the first, which opens shards, left out."""
+    """Return the milliseconds of each of some requests, without the first, which opens shards."""
     times = []
     for _ in range(ROUNDS + 1):
         asked = time.perf_counter()

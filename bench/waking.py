@@ -1,4 +1,4 @@
-"""How long a hibernated room takes to come back from a real S3 server, and where that time goes.
+"""Time of waking a hibernated room from a real S3 server, and of each part of it.
 
 The server is Ceph's radosgw on this machine (Debian: ceph-mon, ceph-osd, radosgw), as the tests start it.
 """
@@ -25,14 +25,14 @@ from directory import hibernations, users
 from directory.hibernations import Hibernation
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
-from monitor.hibernating import Hibernating
+from monitor.hibernator import Hibernator
 from objects import s3
 from rookery.composition import Stores, now_ms, open_stores, shards_folder
-from router import founding
-from shard.acts import paging, talking
-from shard.acts.paging import Span
-from shard.connections import Writer
-from shard.messages import Draft
+from router.workflows import room_creation
+from shard.actions import messages, pages
+from shard.actions.pages import Span
+from shard.engine.connections import Writer
+from shard.tables.messages import Draft
 
 SIZE_BYTES = int(os.environ.get("ROOKERY_BENCH_ROOM_BYTES", "50_000_000"))
 WAKINGS = 11
@@ -54,14 +54,14 @@ CUMULATED = list(itertools.accumulate(1 / rank for rank in range(1, len(WORDS) +
 
 
 def measure(folder: Path) -> list[Figure]:
-    """Fill a room, put it away and bring it back, again and again, and do each part of that by itself."""
+    """Fill a room, hibernate and wake it repeatedly, and do each part of that by itself."""
     with _radosgw() as facts:
         return asyncio.run(_measure(folder, facts))
 
 
 @contextmanager
 def _radosgw() -> Iterator[dict[str, str]]:
-    """Run the S3 server, and give what opens its bucket."""
+    """Run the S3 server, and yield the facts that open its bucket."""
     process = subprocess.Popen([sys.executable, "-c", RADOSGW], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -77,7 +77,7 @@ async def _measure(folder: Path, facts: dict[str, str]) -> list[Figure]:
     steps: dict[str, float] = {}
     store = s3.open_store(**facts)  # type: ignore[arg-type]
     async with open_stores(chosen) as stores:
-        hibernating = Hibernating(
+        hibernator = Hibernator(
             stores.directory,
             stores.pool,
             store,
@@ -87,9 +87,9 @@ async def _measure(folder: Path, facts: dict[str, str]) -> list[Figure]:
             step=lambda name: steps.update({name: time.perf_counter()}),
         )
         room = await _fill(stores, shards_folder(chosen))
-        figures = await _sleep_and_wake(stores, hibernating, room, steps)
-        figures += await _parts(folder, store, await _put_away(stores, hibernating, room[0]))
-        await hibernating.close()
+        figures = await _sleep_and_wake(stores, hibernator, room, steps)
+        figures += await _parts(folder, store, await _put_away(stores, hibernator, room[0]))
+        await hibernator.close()
     await store.close()
     return figures
 
@@ -100,14 +100,14 @@ Room = tuple[RoomId, ChannelId, UserId]
 async def _fill(stores: Stores, folder: Path) -> Room:
     async with stores.directory.database.write() as writer:
         owner = await users.create(writer, username="owner", now_ms=now_ms())
-    room, channels = await founding.found_community(
+    room, channels = await room_creation.found_community(
         stores.directory, stores.pool, name="sleepy", owner_id=owner.id, now_ms=now_ms()
     )
 
     def send_many(writer: Writer) -> None:
         for _ in range(BATCH):
             text = " ".join(_chance.choices(WORDS, cum_weights=CUMULATED, k=_chance.randint(3, 40)))
-            talking.send_message(writer, owner.id, channels[0].id, Draft(text), now_ms=now_ms())
+            messages.send_message(writer, owner.id, channels[0].id, Draft(text), now_ms=now_ms())
 
     path = folder / f"{room.id}.db"
     while path.stat().st_size < SIZE_BYTES:
@@ -115,23 +115,21 @@ async def _fill(stores: Stores, folder: Path) -> Room:
     return room.id, channels[0].id, owner.id
 
 
-async def _sleep_and_wake(
-    stores: Stores, hibernating: Hibernating, room: Room, steps: dict[str, float]
-) -> list[Figure]:
+async def _sleep_and_wake(stores: Stores, hibernator: Hibernator, room: Room, steps: dict[str, float]) -> list[Figure]:
     room_id, channel_id, owner_id = room
     sleeping, waking, fetching, placing, noting, opening = [], [], [], [], [], []
     for _ in range(WAKINGS):
         began = time.perf_counter()
-        await hibernating.hibernate(room_id)
+        await hibernator.hibernate(room_id)
         sleeping.append(time.perf_counter() - began)
         began = time.perf_counter()
-        await stores.pool.read(room_id, paging.read_page, owner_id, channel_id, None, Span(limit=50), now_ms=now_ms())
+        await stores.pool.read(room_id, pages.plan_page, owner_id, channel_id, None, Span(limit=50), now_ms=now_ms())
         waking.append(time.perf_counter() - began)
         fetching.append(steps["fetched"] - began)
         placing.append(steps["placed"] - steps["fetched"])
         noting.append(steps["awake"] - steps["placed"])
         opening.append(began + waking[-1] - steps["awake"])
-    away = await hibernating.hibernate(room_id)
+    away = await hibernator.hibernate(room_id)
     of = f"a room of {away.file_bytes / 1e6:.0f} MB ({away.size_bytes / 1e6:.0f} MB packed)"
     return [
         Figure(f"waking {of}, its newest page included, median", _ms(waking), "ms", at_most=400),
@@ -144,8 +142,8 @@ async def _sleep_and_wake(
     ]
 
 
-async def _put_away(stores: Stores, hibernating: Hibernating, room_id: RoomId) -> Hibernation:
-    await hibernating.hibernate(room_id)
+async def _put_away(stores: Stores, hibernator: Hibernator, room_id: RoomId) -> Hibernation:
+    await hibernator.hibernate(room_id)
     async with stores.directory.database.read() as reader:
         found = await hibernations.find_asleep(reader, room_id)
     assert found is not None
@@ -153,7 +151,7 @@ async def _put_away(stores: Stores, hibernating: Hibernating, room_id: RoomId) -
 
 
 async def _parts(folder: Path, store: s3.S3Store, kept: Hibernation) -> list[Figure]:
-    """Do what waking does one after the other, each part by itself."""
+    """Do the parts of waking one after the other, each by itself."""
     times: dict[str, list[float]] = {}
 
     def took(what: str, began: float) -> None:

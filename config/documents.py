@@ -1,4 +1,4 @@
-"""The settings file as it was written: its tables, its lines, and what each environment makes of them.
+"""The settings file as written: its tables, its lines, and its environments.
 
 Environments follow wrangler (developers.cloudflare.com/workers/wrangler/configuration, "Inheritable keys"): an
 inheritable key is taken whole from the environment or else whole from the top level; a binding is never inherited.
@@ -18,8 +18,9 @@ from config.values import is_name
 from config.variables import ARCHIVE_KEYS, FILES_KEYS, SERVER
 
 FILE_BYTES_MAX = 1_048_576
+"""Characters of a settings file. Beyond it the file is refused."""
 NESTING_MAX = 8
-"""No known key lies deeper; what does is an unknown key, whose value is never shown."""
+"""The depth of the deepest known key; deeper ones are unknown keys, whose value is never shown."""
 
 INHERITED = (
     "name", "compatibility_date", "server", "triggers", "limits", "webhooks", "alerts", "history", "hibernation",
@@ -46,8 +47,8 @@ class Overlay:
         return path_of(written), line_of(written, self.lines)
 
     def has_endpoint(self, binding: str) -> bool:
-        """Say whether a bucket lies behind an endpoint, even where other keys are wrong; one without a known binding is
-        taken for the archive."""
+        """Return whether a bucket has an endpoint, even where other keys are wrong; one without a known binding counts
+        as the archive."""
         buckets = self.values.get("r2_buckets")
         return isinstance(buckets, list) and any(
             isinstance(each, dict)
@@ -66,7 +67,7 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A settings file: the top level, its environments, the line of each key, and what is wrong with the whole."""
+    """A settings file: the top level, its environments, the line of each key, and the problems of the whole."""
 
     top: dict[str, Any] = field(default_factory=dict)
     environments: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -82,12 +83,12 @@ class Document:
         return [Problem(f"env.{quote(name)}", "no such environment", expected)]
 
     def overlay(self, name: str | None) -> Overlay:
-        """Return what the named environment sees; None is the top level."""
+        """Return the tables that the named environment sees; None is the top level."""
         if name is None:
             return Overlay(self.top, self.lines)
         own = self.environments[name]
         values = {key: self.top[key] for key in INHERITED if key in self.top} | own
-        # A binding that is missing is missing from the environment, wherever else it may stand.
+        # A missing binding is reported for the environment, even if the top level has it.
         written = {*own, *NOT_INHERITED}
         base = self.top.get("name", "rookery")
         if "name" not in own and is_name(base):
@@ -118,7 +119,7 @@ def _leaves(value: object, location: Location) -> Iterator[Location]:
 
 
 def read(path: Path) -> Document:
-    """Return the document in a TOML file; raises SettingsError when there is none to be read."""
+    """Return the document in a TOML file; raises SettingsError when it cannot be read."""
     text, tables = "", {}
     try:
         with path.open("rb") as opened:
@@ -140,7 +141,7 @@ def read(path: Path) -> Document:
 
 
 def _syntax(name: str, text: str, message: str) -> Problem:
-    """Return where tomllib stumbled; its message ends in "(at line 3, column 8)" or "(at end of document)"."""
+    """Return the place of tomllib's error; its message ends in "(at line 3, column 8)" or "(at end of document)"."""
     what, _, where = message.partition(" (at ")
     numbers = re.fullmatch(r"line (\d+), column (\d+)\)", where)
     line = int(numbers[1]) if numbers else text.count("\n") + 1
@@ -164,7 +165,7 @@ def _document(tables: dict[str, Any], lines: dict[Location, int]) -> Document:
 
 
 def _without_keys(value: Any, location: Location, lines: dict[Location, int], problems: list[Problem]) -> Any:
-    """Return the value without the keys of buckets wherever they were written; each one becomes a problem."""
+    """Return the value without any keys of buckets in it; each one becomes a problem."""
     if len(location) > NESTING_MAX or not isinstance(value, dict | list):
         return value
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""What can be wrong with settings, all of it at once, and never with a secret inside.
+"""Errors of settings, with all problems at once, and never with a secret in their text.
 
-SettingsError (ValueError)    the settings cannot be used; `problems` says where, what is there, what belongs there
+SettingsError (ValueError)    the settings cannot be used; `problems` has the place, the found value, the expected one
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing to correct: a key's path (or a variable, or a file), what is there, and what would be right."""
+    """One thing to correct: a key's path (or a variable, or a file), the found value, and the expected one."""
 
     key: str
     found: str

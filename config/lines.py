@@ -1,6 +1,6 @@
-"""Finds the line of each key in a TOML file, which tomllib does not tell.
+"""Line numbers of the keys in a TOML file, which tomllib does not give.
 
-Good enough to point at; values are never read this way.
+Good enough for messages; values are never read this way.
 """
 
 import re
@@ -44,7 +44,7 @@ def _parts(dotted: str) -> tuple[str, ...]:
 
 
 def _table(parts: tuple[str, ...], last: dict[Location, int], *, is_array: bool) -> Location:
-    """Return where a header stands; a name inside an array of tables means the array's last element so far."""
+    """Return the location of a header; a name inside an array of tables means the array's last element so far."""
     at: Location = ()
     for part in parts:
         at = (*_inside(at, last), part)

@@ -1,4 +1,4 @@
-"""Turns what pydantic found into problems that a person can correct, each on one line and without secrets."""
+"""Problems made of pydantic's errors: each on one line, without secrets, in words that a person can act on."""
 
 import difflib
 import json
@@ -23,12 +23,13 @@ EXPECTED = {
     "tuple_type": "an array",
 }
 SHOWN_MAX = 60
+"""Characters of a wrong value that a message shows."""
 
 
 def validate(
     model: type[Model], values: Mapping[str, Any], context: object = None
 ) -> tuple[Model | None, list[ErrorDetails]]:
-    """Return the model, or what is wrong; the exception stays here because it carries the values."""
+    """Return the model, or the problems; the exception stays here because it carries the values."""
     try:
         return model.model_validate(values, context=context), []
     except ValidationError as error:
@@ -40,7 +41,7 @@ def explain(
     error: ErrorDetails,
     place: Callable[[Location], tuple[str, int | None]],
 ) -> Problem:
-    """Return the problem of one error; `place` knows where its value was written: the key's path and line."""
+    """Return the problem of one error; `place` returns the place of its value: the key's path and line."""
     location, context = error["loc"], error.get("ctx", {})
     key, line = place(location)
     if error["type"] == "extra_forbidden":
@@ -65,9 +66,9 @@ def quote(key: str) -> str:
 
 
 def show(value: object, *, hidden: bool = False) -> str:
-    """Return a value on one line, cut short, without what an address may carry in secret: names, passwords, queries.
+    """Return a value on one line, cut short, without the secret parts of an address: names, passwords, queries.
 
-    `hidden` strings show their length only: beside a bucket's name is where keys are pasted by mistake.
+    `hidden` strings show their length only: keys are easily pasted in the place of a bucket's name.
     """
     if isinstance(value, Mapping):
         return "a table"

@@ -1,4 +1,4 @@
-"""The settings of one installation: frozen, complete and checked, so that no other package doubts or defaults a value.
+"""The settings of one installation: frozen, complete and checked, so that no other package checks or defaults a value.
 
 The defaults of these fields are the only ones; rookery.toml repeats and explains them, and a test compares the two.
 """
@@ -43,7 +43,7 @@ DEFAULTS_PATH = Path(__file__).with_name("rookery.toml")
 """The documented defaults, shipped with the package; a new installation starts from a copy."""
 
 SIZE_BYTES_MAX = 281_474_976_710_656
-"""No SQLite database is larger (sqlite.org/limits.html, 12)."""
+"""The largest possible SQLite database (sqlite.org/limits.html, 12)."""
 
 FileStem = Annotated[
     str,
@@ -63,7 +63,7 @@ Milliseconds = Annotated[int, PlainValidator(whole(1, 600_000))]
 
 
 class Table(BaseModel):
-    """A table of the file: what is not a known key is refused, and nothing changes after it was read."""
+    """A table of the file: unknown keys are refused, and nothing changes after it was read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -72,11 +72,13 @@ class Server(Table):
     host: Host = "127.0.0.1"
     port: Annotated[int, PlainValidator(whole(0, 65_535))] = 8787
     data_dir: FilePath = Path("data")
+    data_must_exist: Flag = False
     public_url: Origin | None = None
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
     shutdown_grace_seconds: Annotated[int, PlainValidator(whole(0, 600))] = 10
     connections_max: Count = 10_000
+    connections_per_address_max: Count = 1_000
     keep_alive_seconds: Annotated[int, PlainValidator(whole(1, 3_600))] = 75
     websocket_frame_bytes_max: Annotated[int, PlainValidator(whole(1_024, 16_777_216))] = 65_536
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
@@ -118,7 +120,7 @@ class Triggers(Table):
 
 
 class TokenBucket(Table):
-    """So many tokens come back each second, up to `burst`; each request takes one."""
+    """A token bucket: tokens are added at a rate, up to `burst`; each request takes one."""
 
     per_second: Rate
     burst: Count
@@ -152,6 +154,7 @@ class Limits(Table):
     rooms_owned_max: Count = 100
     file_bytes_max: Annotated[int, PlainValidator(whole(1, 5_000_000_000))] = 25_000_000
     storage_user_bytes_max: Annotated[int, PlainValidator(whole(0, SIZE_BYTES_MAX))] = 50_000_000
+    ipv6_prefix_length: Annotated[int, PlainValidator(whole(32, 128))] = 64
     rates: Rates = Rates()
 
 
@@ -162,7 +165,7 @@ class Webhooks(Table):
 
 
 class Alerts(Table):
-    """Who is told of alerts beside the log. The secrets never come from the file."""
+    """The receivers of alerts beside the log. The secrets never come from the file."""
 
     webhook_url: Url | None = None
     mail_to: tuple[Mailbox, ...] = ()
@@ -170,22 +173,23 @@ class Alerts(Table):
     smtp_host: Host = "localhost"
     smtp_port: Annotated[int, PlainValidator(whole(1, 65_535))] = 25
     smtp_security: Literal["none", "starttls", "tls"] = "none"
+    disk_free_bytes_min: Annotated[int, PlainValidator(whole(1, SIZE_BYTES_MAX))] = 1_073_741_824
     smtp_username: Annotated[str, PlainValidator(text(r"[!-~]{1,256}", "a user name"))] | None = None
     _webhook_secret: SecretStr | None = PrivateAttr(default=None)
     _smtp_password: SecretStr | None = PrivateAttr(default=None)
 
     @property
     def webhook_secret(self) -> SecretStr | None:
-        """What alerts to the webhook are signed with; there is one where there is a webhook."""
+        """The secret that signs alerts to the webhook; present whenever there is a webhook."""
         return self._webhook_secret
 
     @property
     def smtp_password(self) -> SecretStr | None:
-        """The password of `smtp_username`; there is one where there is such a name."""
+        """The password of `smtp_username`; present whenever there is such a name."""
         return self._smtp_password
 
     def read_secrets(self, environ: Mapping[str, str]) -> list[Problem]:
-        """Take the secrets that these settings need from variables, and return what is wrong with them."""
+        """Read the secrets that these settings need from variables, and return the problems with them."""
         found = []
         if self.webhook_url is not None:
             found.append(secret := variables.webhook_secret(environ))
@@ -197,7 +201,7 @@ class Alerts(Table):
 
 
 class History(Table):
-    """What becomes of old messages in all rooms; 0 is never."""
+    """The retention of old messages in all rooms; 0 is never."""
 
     archive_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
     delete_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
@@ -206,7 +210,7 @@ class History(Table):
 
 
 class Hibernation(Table):
-    """When rooms that nobody uses go into object storage."""
+    """The hibernation of unused rooms in object storage."""
 
     idle_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
 
@@ -255,7 +259,7 @@ class Settings(Table):
     @field_validator("r2_buckets")
     @classmethod
     def _each_bucket(cls, value: tuple[Bucket, ...]) -> tuple[Bucket, ...]:
-        """Without a binding FILES, files are in a folder: settings from before there were files still hold."""
+        """Require ARCHIVE; without a binding FILES, files are in a folder: settings of older releases stay valid."""
         names = ("ARCHIVE", "FILES") if any(bucket.binding == "FILES" for bucket in value) else ("ARCHIVE",)
         found = _each_once(value, names)
         if len({(bucket.endpoint, bucket.bucket_name) for bucket in found}) < len(found):
@@ -285,7 +289,7 @@ class Settings(Table):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the chosen environment left behind at the top level, one sentence each, worth a warning at start-up."""
+        """Warnings for start-up, one sentence each, about top-level keys that the chosen environment does not use."""
         return self._notices
 
 
@@ -293,7 +297,7 @@ def load(path: Path | None, *, environment: str | None = None, environ: Mapping[
     """Read the settings of `path` (None: the defaults), as the named environment and the variables change them.
 
     Environments work as wrangler's do (config/rookery.toml says how). Relative paths become absolute from the file's
-    folder, or from the current folder for the defaults. Raises SettingsError with everything that is wrong.
+    folder, or from the current folder for the defaults. Raises SettingsError with all problems.
     """
     source = "settings" if path is None else str(path)
     document = documents.Document() if path is None else documents.read(path)

@@ -1,6 +1,6 @@
-"""The kinds of values that settings hold: each check takes what TOML gave and returns exactly what is used.
+"""The kinds of values that settings hold: each check takes the value from TOML and returns the one that is used.
 
-A refusal says what would be right, in words that fit after "expected", and never repeats the value.
+A refusal names the expected value, in words that fit after "expected", and never repeats the found one.
 """
 
 import datetime
@@ -15,15 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, PlainValidator
 from pydantic_core import PydanticCustomError
 
-CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 6))
-"""Fields and their bounds as POSIX crontab has them (day 0 is Sunday)."""
+from config import crons
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HOSTNAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 
 
 def wrong(expected: str, *, found: str | None = None) -> PydanticCustomError:
-    """Return the error that says what would be right, and what is there when the value itself would not tell."""
+    """Return the error that names the expected value, and the found one if showing the value would not help."""
     return PydanticCustomError("expected", "{expected}", {"expected": expected, **({"found": found} if found else {})})
 
 
@@ -57,7 +56,7 @@ def text(pattern: str, expected: str) -> Callable[[object], str]:
 
 
 def is_name(value: object) -> TypeGuard[str]:
-    """Say whether a value can be an installation's name."""
+    """Return whether a value can be an installation's name."""
     return isinstance(value, str) and re.fullmatch(r"[a-z0-9_][a-z0-9_-]{0,62}", value) is not None
 
 
@@ -68,7 +67,7 @@ def _name(value: object) -> str:
 
 
 def _public(value: object) -> str | int | float | bool:
-    # JSON has no word for nan and inf, and clients read these values as JSON.
+    # JSON has no nan and inf, and clients read these values as JSON.
     if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
         raise wrong("a string, a finite number or a boolean")
     return value
@@ -134,7 +133,7 @@ def _network(value: object) -> IPv4Network | IPv6Network:
                 return network
     except ValueError as error:
         raise wrong('an address or a network without host bits, such as "10.0.0.0/8"') from error
-    # With /0 everyone is a trusted proxy, and a client's address is whatever it writes in X-Forwarded-For.
+    # With /0 every client is a trusted proxy, and may claim any address in X-Forwarded-For.
     raise wrong('an address or a network, such as "127.0.0.1" or "10.0.0.0/8", but not the whole internet')
 
 
@@ -150,23 +149,15 @@ def _path(value: object) -> Path:
 
 def _cron(value: object) -> str:
     fields = value.split() if isinstance(value, str) else []
-    if not isinstance(value, str) or len(fields) != len(CRON_FIELDS):
+    if len(fields) != len(crons.FIELDS):
         raise wrong('five fields (minute, hour, day of month, month, day of week), such as "*/5 * * * *"')
-    for field, (name, low, high) in zip(fields, CRON_FIELDS, strict=True):
-        if not all(_is_cron_part(part, low, high) for part in field.split(",")):
+    for at, (field, (name, low, high)) in enumerate(zip(fields, crons.FIELDS, strict=True)):
+        if not crons.is_field(field, at):
             raise wrong(f'a {name} (the field "{_clip(field)}") of *, a number, a range or a list from {low} to {high}')
-    return " ".join(fields)
-
-
-def _is_cron_part(part: str, low: int, high: int) -> bool:
-    # Digits are counted so that no number is too long for int().
-    found = re.fullmatch(r"(?:\*|([0-9]{1,3})(?:-([0-9]{1,3}))?)(?:/([0-9]{1,3}))?", part)
-    if found is None:
-        return False
-    first, last, step = found.groups()
-    if step is not None and not (1 <= int(step) <= high and (first is None or last is not None)):
-        return False
-    return first is None or low <= int(first) <= int(last or first) <= high
+    cron = " ".join(fields)
+    if not crons.is_possible(cron):
+        raise wrong(f'a day that its month has (the fields "{_clip(fields[2])}" and "{_clip(fields[3])}")')
+    return cron
 
 
 def _clip(field: str) -> str:

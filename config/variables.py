@@ -1,4 +1,4 @@
-"""What the process environment adds to the file: changes to [server], and the keys of buckets, which live nowhere else.
+"""Environment variables beside the file: changes to [server], and the keys of buckets, which are read only from here.
 
 The value of a variable is shown only for [server]; a key, or the path of a file with a key, never is.
 """
@@ -24,6 +24,7 @@ ALERTS = "ROOKERY_ALERTS_"
 WEBHOOK_SECRET = f"{ALERTS}WEBHOOK_SECRET"
 SMTP_PASSWORD = f"{ALERTS}SMTP_PASSWORD"
 KEY_BYTES_MAX = 4_096
+"""Bytes of a file that holds a secret. A larger one is refused."""
 
 
 def server(environ: Mapping[str, str], model: type[BaseModel]) -> tuple[dict[str, object], list[Problem]]:
@@ -51,8 +52,10 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _parse(value: str, annotation: object) -> object:
     if annotation is int:
-        # What is no number stays text, so that the model refuses it in its own words.
+        # Text that is no number stays text, so that the model refuses it with its own message.
         return int(value) if value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20 else value
+    if annotation is bool:
+        return {"true": True, "false": False}.get(value, value)
     if get_origin(annotation) is tuple:
         return [part.strip() for part in value.split(",") if part.strip()]
     return (value or None) if type(None) in get_args(annotation) else value
@@ -74,13 +77,13 @@ def bucket_keys(
 
 
 def webhook_secret(environ: Mapping[str, str]) -> SecretStr | Problem:
-    """Return what alerts to a webhook are signed with."""
+    """Return the secret that signs alerts to a webhook."""
     found = _secret(environ, WEBHOOK_SECRET, "the secret that the receiver knows, such as whsec_…", _SIGNING_SECRET)
     return found if isinstance(found, Problem) else SecretStr(found)
 
 
 def smtp_password(environ: Mapping[str, str]) -> SecretStr | Problem:
-    """Return the password with which mail is sent."""
+    """Return the password for sending mail."""
     found = _secret(environ, SMTP_PASSWORD, "the password that belongs to smtp_username", _LINE)
     return found if isinstance(found, Problem) else SecretStr(found)
 

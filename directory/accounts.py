@@ -1,7 +1,7 @@
-"""Acts on accounts that span tables: each is one transaction, together with its line in the audit log.
+"""Changes of accounts that span tables: each is one transaction, together with its line in the audit log.
 
 Failed logins are not audited: the log can never shrink, so strangers could fill the disk with it, and a line for
-known users only would take time that tells them from unknown ones.
+known users only would take time that distinguishes them from unknown ones.
 """
 
 import secrets
@@ -12,22 +12,23 @@ from typing import Final
 import ids
 from directory import audit, capabilities, credentials, errors, global_bans, sessions, users
 from directory.capabilities import Capability
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.credentials import Passwords
 from directory.database import Database, Writer
 from directory.directory import Directory
 from directory.global_bans import GlobalBan
-from directory.origins import NOWHERE, Origin
 from directory.sessions import Session
 from directory.users import User
 
 # No letter or digit that looks like another: two guests never have confusable names by accident.
 GUEST_ALPHABET: Final = "abcdefghjkmpqtuxyz2346789"
 GUEST_CHARS: Final = 12
+"""Random characters of a guest's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A user with a session just started; the token is told here once."""
+    """A user with a new session; the token is returned only here."""
 
     user: User
     token: str
@@ -42,7 +43,7 @@ async def register(
     password: str,
     email: str | None = None,
     display_name: str | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> User:
     """Make an account with a password.
@@ -51,7 +52,7 @@ async def register(
     """
     password_hash = await passwords.hash(password)
     async with database.write() as writer:
-        return await _register(writer, username, password_hash, email, display_name, origin, now_ms)
+        return await _register(writer, username, password_hash, email, display_name, client, now_ms)
 
 
 async def sign_up(
@@ -61,14 +62,14 @@ async def sign_up(
     password: str,
     email: str | None = None,
     display_name: str | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> SignedIn:
     """Make an account and start its first session; raises what `register` raises."""
     password_hash = await directory.passwords.hash(password)
     async with directory.database.write() as writer:
-        user = await _register(writer, username, password_hash, email, display_name, origin, now_ms)
-        return await _sign_in(writer, user.id, directory.session_ms, origin, now_ms)
+        user = await _register(writer, username, password_hash, email, display_name, client, now_ms)
+        return await _sign_in(writer, user.id, directory.session_ms, client, now_ms)
 
 
 async def _register(
@@ -77,40 +78,51 @@ async def _register(
     password_hash: str,
     email: str | None,
     display_name: str | None,
-    origin: Origin,
+    client: ClientInfo,
     now_ms: int,
 ) -> User:
     user = await users.create(writer, username=username, email=email, display_name=display_name, now_ms=now_ms)
     await credentials.store(writer, user.id, password_hash, now_ms=now_ms)
-    await audit.append(writer, "user.registered", by=user.id, resource=("user", user.id), origin=origin, now_ms=now_ms)
+    await audit.append(
+        writer, audit.Action.USER_REGISTERED, by=user.id, resource=("user", user.id), client=client, now_ms=now_ms
+    )
     return user
 
 
-async def _sign_in(writer: Writer, user_id: ids.UserId, session_ms: int, origin: Origin, now_ms: int) -> SignedIn:
-    token, session = await sessions.start(writer, user_id, session_ms=session_ms, now_ms=now_ms, origin=origin)
+async def _sign_in(writer: Writer, user_id: ids.UserId, session_ms: int, client: ClientInfo, now_ms: int) -> SignedIn:
+    token, session = await sessions.start(writer, user_id, session_ms=session_ms, now_ms=now_ms, client=client)
     await users.set_last_login(writer, user_id, now_ms=now_ms)
     return SignedIn(await users.find(writer, user_id), token, session)
 
 
 async def start_anonymous(
-    directory: Directory, *, display_name: str | None = None, origin: Origin = NOWHERE, now_ms: int
+    directory: Directory, *, display_name: str | None = None, client: ClientInfo = NO_CLIENT, now_ms: int
 ) -> SignedIn:
     """Make a guest's account, without password, and start its only session."""
     username = "guest_" + "".join(secrets.choice(GUEST_ALPHABET) for _ in range(GUEST_CHARS))
     async with directory.database.write() as writer:
         user = await users.create(
-            writer, username=username, display_name=display_name, is_anonymous=True, now_ms=now_ms
+            writer,
+            username=username,
+            display_name=display_name,
+            is_anonymous=True,
+            is_named_by_system=True,
+            now_ms=now_ms,
         )
         resource = ("user", user.id)
-        await audit.append(writer, "user.anonymous", by=user.id, resource=resource, origin=origin, now_ms=now_ms)
-        return await _sign_in(writer, user.id, directory.session_ms, origin, now_ms)
+        await audit.append(
+            writer, audit.Action.USER_ANONYMOUS, by=user.id, resource=resource, client=client, now_ms=now_ms
+        )
+        return await _sign_in(writer, user.id, directory.session_ms, client, now_ms)
 
 
-async def log_in(directory: Directory, *, name: str, password: str, origin: Origin = NOWHERE, now_ms: int) -> SignedIn:
+async def log_in(
+    directory: Directory, *, name: str, password: str, client: ClientInfo = NO_CLIENT, now_ms: int
+) -> SignedIn:
     """Start a session for a username or e-mail address and a password.
 
-    Raises BadCredentialsError for a wrong password as for unknown and deleted users, after the same work; to whom knows
-    the password also AccountSuspendedError and AccountBannedError. Raises HashingBusyError when overrun.
+    Raises BadCredentialsError for a wrong password as for unknown and deleted users, after the same work; with the
+    right password also AccountSuspendedError and AccountBannedError. Raises HashingBusyError when overloaded.
     """
     async with directory.database.read() as reader:
         login = await credentials.find_login(reader, name)
@@ -124,12 +136,14 @@ async def log_in(directory: Directory, *, name: str, password: str, origin: Orig
         if stronger_hash is not None:
             await credentials.store(writer, login.user_id, stronger_hash, now_ms=now_ms)
         resource = ("user", login.user_id)
-        await audit.append(writer, "user.logged_in", by=login.user_id, resource=resource, origin=origin, now_ms=now_ms)
-        return await _sign_in(writer, login.user_id, directory.session_ms, origin, now_ms)
+        await audit.append(
+            writer, audit.Action.USER_LOGGED_IN, by=login.user_id, resource=resource, client=client, now_ms=now_ms
+        )
+        return await _sign_in(writer, login.user_id, directory.session_ms, client, now_ms)
 
 
 async def _refuse_barred(writer: Writer, name: str, password_hash: str, now_ms: int) -> None:
-    """Look again inside the transaction: hashing takes long enough for an account to change."""
+    """Check again inside the transaction: hashing takes long enough for an account to change."""
     login = await credentials.find_login(writer, name)
     if login is None or login.password_hash != password_hash:
         raise errors.BadCredentialsError
@@ -141,13 +155,13 @@ async def _refuse_barred(writer: Writer, name: str, password_hash: str, now_ms: 
 
 
 async def log_out(database: Database, token_hash: bytes) -> bool:
-    """End one session; False when it had ended."""
+    """End one session; False when it had ended already."""
     async with database.write() as writer:
         return await sessions.end(writer, token_hash)
 
 
 async def log_out_everywhere(database: Database, user_id: ids.UserId) -> int:
-    """End every session of a user; returns how many."""
+    """End every session of a user; returns their number."""
     async with database.write() as writer:
         return await sessions.end_all(writer, user_id)
 
@@ -159,10 +173,10 @@ async def change_password(
     old: str,
     new: str,
     keep: bytes | None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> None:
-    """Replace a password by whoever knows it, and end every session but the one with the token hash `keep`.
+    """Replace a password, given the old one, and end every session but the one with the token hash `keep`.
 
     Raises BadCredentialsError, BadPasswordError and HashingBusyError.
     """
@@ -176,7 +190,7 @@ async def change_password(
             raise errors.BadCredentialsError
         await credentials.store(writer, user_id, new_hash, now_ms=now_ms)
         await sessions.end_all(writer, user_id, keep=keep)
-        await _audit(writer, "user.password_changed", user_id, by=user_id, origin=origin, now_ms=now_ms)
+        await _audit(writer, audit.Action.USER_PASSWORD_CHANGED, user_id, by=user_id, client=client, now_ms=now_ms)
 
 
 async def set_password(
@@ -186,7 +200,7 @@ async def set_password(
     new: str,
     *,
     by: ids.UserId | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> None:
     """Give a user a password without knowing the old one, and end every session: for operators.
@@ -198,7 +212,7 @@ async def set_password(
         await users.find(writer, user_id)
         await credentials.store(writer, user_id, new_hash, now_ms=now_ms)
         await sessions.end_all(writer, user_id)
-        await _audit(writer, "user.password_set", user_id, by=by, origin=origin, now_ms=now_ms)
+        await _audit(writer, audit.Action.USER_PASSWORD_SET, user_id, by=by, client=client, now_ms=now_ms)
 
 
 async def promote(
@@ -207,16 +221,18 @@ async def promote(
     capability: Capability,
     *,
     by: ids.UserId | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> bool:
-    """Give a user a platform-wide capability; False when it was there. Raises UserNotFoundError."""
+    """Grant a user a platform-wide capability; False when the user had it. Raises UserNotFoundError."""
     async with database.write() as writer:
         await users.find(writer, user_id)
         granted = await capabilities.grant(writer, user_id, capability, by=by, now_ms=now_ms)
         if granted:
             detail = {"capability": capability.value}
-            await _audit(writer, "capability.granted", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+            await _audit(
+                writer, audit.Action.CAPABILITY_GRANTED, user_id, by=by, detail=detail, client=client, now_ms=now_ms
+            )
         return granted
 
 
@@ -226,17 +242,19 @@ async def demote(
     capability: Capability,
     *,
     by: ids.UserId | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> bool:
-    """Take a capability from a user; False when it was not there. Raises LastAdminError."""
+    """Revoke a capability of a user; False when the user did not have it. Raises LastAdminError."""
     async with database.write() as writer:
         if capability is Capability.ADMIN:
             await _refuse_last_admin(writer, user_id, now_ms)
         revoked = await capabilities.revoke(writer, user_id, capability)
         if revoked:
             detail = {"capability": capability.value}
-            await _audit(writer, "capability.revoked", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+            await _audit(
+                writer, audit.Action.CAPABILITY_REVOKED, user_id, by=by, detail=detail, client=client, now_ms=now_ms
+            )
         return revoked
 
 
@@ -246,10 +264,10 @@ async def suspend(
     *,
     reason: str,
     by: ids.UserId | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> bool:
-    """Close an account until it is reinstated, and end its sessions; False when it was.
+    """Suspend an account until it is reinstated, and end its sessions; False when it was suspended already.
 
     Raises UserNotFoundError (deleted ones too), OutrankedError and LastAdminError.
     """
@@ -261,21 +279,26 @@ async def suspend(
         await users.set_status(writer, user_id, "suspended", now_ms=now_ms)
         await sessions.end_all(writer, user_id)
         detail = {"reason": reason}
-        await _audit(writer, "user.suspended", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        await _audit(writer, audit.Action.USER_SUSPENDED, user_id, by=by, detail=detail, client=client, now_ms=now_ms)
         return True
 
 
 async def reinstate(
-    database: Database, user_id: ids.UserId, *, by: ids.UserId | None = None, origin: Origin = NOWHERE, now_ms: int
+    database: Database,
+    user_id: ids.UserId,
+    *,
+    by: ids.UserId | None = None,
+    client: ClientInfo = NO_CLIENT,
+    now_ms: int,
 ) -> bool:
-    """Open a suspended account again; False when it was open. Raises UserNotFoundError (deleted ones too) and
+    """Reopen a suspended account; False when it was open. Raises UserNotFoundError (deleted ones too) and
     OutrankedError."""
     async with database.write() as writer:
         user = await _open_for(writer, user_id, by)
         if user.status == "active":
             return False
         await users.set_status(writer, user_id, "active", now_ms=now_ms)
-        await _audit(writer, "user.reinstated", user_id, by=by, origin=origin, now_ms=now_ms)
+        await _audit(writer, audit.Action.USER_REINSTATED, user_id, by=by, client=client, now_ms=now_ms)
         return True
 
 
@@ -286,12 +309,12 @@ async def ban(
     reason: str,
     expires_at: int | None = None,
     by: ids.UserId | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> GlobalBan:
-    """Keep a user off the whole platform and end the sessions; whoever is banned is banned anew, by these terms.
+    """Ban a user from the whole platform and end the sessions; a ban that exists is replaced.
 
-    Raises UserNotFoundError (deleted ones too), OutrankedError, LastAdminError and RefusedValueError.
+    Raises UserNotFoundError (deleted ones too), OutrankedError, LastAdminError and ConstraintError.
     """
     ban = GlobalBan(user_id, reason, by, now_ms, expires_at)
     async with database.write() as writer:
@@ -303,12 +326,17 @@ async def ban(
         await global_bans.add(writer, user_id, reason=reason, by=by, expires_at=expires_at, now_ms=now_ms)
         await sessions.end_all(writer, user_id)
         detail = {"reason": reason, "expires_at": expires_at}
-        await _audit(writer, "user.banned", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        await _audit(writer, audit.Action.USER_BANNED, user_id, by=by, detail=detail, client=client, now_ms=now_ms)
     return ban
 
 
 async def unban(
-    database: Database, user_id: ids.UserId, *, by: ids.UserId | None = None, origin: Origin = NOWHERE, now_ms: int
+    database: Database,
+    user_id: ids.UserId,
+    *,
+    by: ids.UserId | None = None,
+    client: ClientInfo = NO_CLIENT,
+    now_ms: int,
 ) -> bool:
     """End a ban; False when there was none. Raises UserNotFoundError (deleted ones too) and OutrankedError."""
     async with database.write() as writer:
@@ -318,7 +346,7 @@ async def unban(
             return False
         await global_bans.lift(writer, user_id)
         detail = {"reason": before.reason, "expires_at": before.expires_at}
-        await _audit(writer, "user.unbanned", user_id, by=by, detail=detail, origin=origin, now_ms=now_ms)
+        await _audit(writer, audit.Action.USER_UNBANNED, user_id, by=by, detail=detail, client=client, now_ms=now_ms)
         return True
 
 
@@ -338,7 +366,7 @@ async def _open_for(writer: Writer, user_id: ids.UserId, by: ids.UserId | None) 
 
 
 async def _refuse_last_admin(writer: Writer, user_id: ids.UserId, now_ms: int) -> None:
-    """Keep somebody who can operate the platform: of the administrators one at least stays free to act."""
+    """Ensure that at least one administrator stays neither suspended nor banned."""
     if Capability.ADMIN not in await capabilities.of_user(writer, user_id):
         return
     if not await capabilities.is_held_beside(writer, user_id, Capability.ADMIN, now_ms=now_ms):
@@ -347,13 +375,13 @@ async def _refuse_last_admin(writer: Writer, user_id: ids.UserId, now_ms: int) -
 
 async def _audit(
     writer: Writer,
-    action: str,
+    action: audit.Action,
     user_id: ids.UserId,
     *,
     by: ids.UserId | None,
     detail: Mapping[str, str | int | None] | None = None,
-    origin: Origin,
+    client: ClientInfo,
     now_ms: int,
 ) -> None:
     resource = ("user", user_id)
-    await audit.append(writer, action, by=by, resource=resource, metadata=detail, origin=origin, now_ms=now_ms)
+    await audit.append(writer, action, by=by, resource=resource, metadata=detail, client=client, now_ms=now_ms)

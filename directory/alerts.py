@@ -1,7 +1,7 @@
-"""Rows of `alerts` and `alert_tellings`: changes for the worse or the better, and who is still to be told of each.
+"""Rows of `alerts` and `alert_tellings`: changes of levels, and the deliveries of each that are still due.
 
-An alert is written in the transaction that changes the level, so a level changes once and is told once, whoever looks
-at the same shard at the same time. Telling is apart from it: it is tried until somebody took it.
+An alert is written in the transaction that changes the level, so each change gives one alert, even if two processes
+examine the same shard at the same time. Delivery is separate: it is tried again until the sink accepted it.
 """
 
 from collections.abc import Sequence
@@ -9,26 +9,30 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import ids
+from database.connections import Row
 from directory import errors
-from directory.connections import Row
 from directory.database import Reader, Writer
 from directory.shards import Level
 
-Kind = Literal["size", "damage"]
+Kind = Literal["size", "damage", "disk"]
 Sink = Literal["log", "webhook", "mail"]
 
 START: Final = 2**63 - 1
 """The cursor before the newest alert."""
 RETRY_MS_MAX: Final = 3_600_000
-"""The longest pause before somebody is told again who could not be."""
+"""The longest pause before a failed delivery is tried again."""
 RETRY_MS_MIN: Final = 30_000
+"""The first pause before a failed delivery of an alert is repeated; each further pause is twice as long."""
 TRIES_MAX: Final = 100
-"""Then it is given up: four days."""
+"""Tries of one delivery, which take four days. Then it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an alert is about: a room's shard, or the directory without `room_id`; `reason` says where it is damaged."""
+    """The subject of an alert: a room's shard, or without `room_id` the directory, or the disk.
+
+    `reason` names the damage. Of the disk, `size_bytes` are free, and below `limit_bytes` there is an alert.
+    """
 
     room_id: ids.RoomId | None
     kind: Kind
@@ -41,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert; times in milliseconds UTC. `name` is the room's, if it has one. The cursor after it is its id."""
+    """An alert; times in milliseconds UTC. `name` is the room's, if it has one. Its id is the next page's cursor."""
 
     id: int
     room_id: ids.RoomId | None
@@ -68,7 +72,7 @@ def _from_row(row: Row) -> Alert:
 
 
 async def raise_all(writer: Writer, changes: Sequence[Change], sinks: Sequence[Sink], *, now_ms: int) -> None:
-    """Write alerts down, to be told to each of the sinks."""
+    """Insert alerts, with a delivery due to each of the sinks."""
     if not changes:
         return
     numbers = await writer.next_ids(now_ms, len(changes))
@@ -103,7 +107,7 @@ async def latest(reader: Reader, room_id: ids.RoomId | None, kind: Kind) -> Aler
 
 
 async def list_page(reader: Reader, *, is_open: bool, before: int = START, limit: int) -> list[Alert]:
-    """Return alerts, newest first, before an id; with `is_open` those that nobody acknowledged."""
+    """Return alerts, newest first, before an id; with `is_open` those that are not acknowledged."""
     narrowed = "AND a.acknowledged_at IS NULL " if is_open else ""
     rows = await reader.fetch_all(
         f"SELECT {_COLUMNS} WHERE a.id < ? {narrowed}ORDER BY a.id DESC LIMIT ?", (before, limit)
@@ -112,13 +116,13 @@ async def list_page(reader: Reader, *, is_open: bool, before: int = START, limit
 
 
 async def count_open(reader: Reader) -> int:
-    """Return how many alerts nobody acknowledged."""
+    """Return the number of alerts that are not acknowledged."""
     row = await reader.fetch_one("SELECT count(*) FROM alerts WHERE acknowledged_at IS NULL")
     return 0 if row is None else int(row[0])
 
 
 async def acknowledge(writer: Writer, alert_id: int, by: ids.UserId | None, *, now_ms: int) -> Alert:
-    """Note that somebody has seen an alert; who was first stays. Raises AlertNotFoundError."""
+    """Acknowledge an alert; the first user to do so is kept. Raises AlertNotFoundError."""
     await writer.execute(
         "UPDATE alerts SET acknowledged_at = ?, acknowledged_by = ? WHERE id = ? AND acknowledged_at IS NULL",
         (now_ms, by, alert_id),
@@ -130,9 +134,9 @@ async def acknowledge(writer: Writer, alert_id: int, by: ids.UserId | None, *, n
 
 
 async def waiting(reader: Reader, *, limit: int, now_ms: int) -> list[tuple[Sink, int, Alert]]:
-    """Return whom to tell of what now, the longest overdue first: the sink, how often it was tried, and the alert.
+    """Return the deliveries due now, the longest overdue first: the sink, the number of tries, and the alert.
 
-    What is due later than any pause lasts was put off before the clock went back, and is due too.
+    A delivery due later than the longest pause allows was postponed before the clock went back, and is due too.
     """
     rows = await reader.fetch_all(
         "SELECT t.sink, t.tries, a.id, a.room_id, r.name, a.kind, a.level, a.previous, a.size_bytes, a.limit_bytes, "
@@ -146,7 +150,7 @@ async def waiting(reader: Reader, *, limit: int, now_ms: int) -> list[tuple[Sink
 
 
 async def note_told(writer: Writer, alert_id: int, sink: Sink, *, now_ms: int) -> None:
-    """Note that a sink took an alert."""
+    """Note that a sink accepted an alert."""
     await writer.execute(
         "UPDATE alert_tellings SET told_at = ?, next_try_at = NULL, error = NULL, tries = tries + 1 "
         "WHERE alert_id = ? AND sink = ?",
@@ -155,7 +159,7 @@ async def note_told(writer: Writer, alert_id: int, sink: Sink, *, now_ms: int) -
 
 
 async def note_failed(writer: Writer, alert_id: int, sink: Sink, tries: int, error: str, *, now_ms: int) -> None:
-    """Note that a sink did not take an alert, now for the `tries`th time, and when it is told again."""
+    """Note the `tries`th failed delivery of an alert to a sink, and the time of the next try."""
     pause_ms = min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** min(tries - 1, 20))
     next_try_at = None if tries >= TRIES_MAX else now_ms + pause_ms
     await writer.execute(

@@ -1,26 +1,59 @@
-"""Rows of `audit_log`: what was done, by whom, to what. Never a password, a token, or what somebody said.
+"""Rows of `audit_log`: acts with their actor and target. Never a password, a token, or the text of a message.
 
-Triggers refuse changes, and each row's hash covers the one before it, so that a row changed, removed or slipped in
-behind the triggers' back shows. Cutting off the newest rows does not: keep the `head` somewhere else to see that too.
+Triggers refuse changes, and each row's hash covers the one before it, so that a row changed, removed or inserted
+despite the triggers is detected. Cutting off the newest rows is not: keep the `head` elsewhere to detect that too.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Final
 
 import ids
-from directory.connections import Row
+from database.connections import Row
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 
 FIRST_HASH: Final = bytes(32)
-"""What the first row is chained to."""
+"""The hash that the first row is chained to."""
 
 PAGE_MAX: Final = 200
+"""Entries of the audit log in one page."""
 VERIFY_PAGE: Final = 1_000
 """Rows checked at a time, so that a long log is verified in little memory."""
+
+
+class Action(StrEnum):
+    """An act that the log records. The names are in rows and covered by their hashes, so they never change."""
+
+    USER_REGISTERED = "user.registered"
+    USER_ANONYMOUS = "user.anonymous"
+    USER_LOGGED_IN = "user.logged_in"
+    USER_PASSWORD_CHANGED = "user.password_changed"  # noqa: S105
+    USER_PASSWORD_SET = "user.password_set"  # noqa: S105
+    USER_CLAIMED = "user.claimed"
+    USER_SUSPENDED = "user.suspended"
+    USER_REINSTATED = "user.reinstated"
+    USER_BANNED = "user.banned"
+    USER_UNBANNED = "user.unbanned"
+    CAPABILITY_GRANTED = "capability.granted"
+    CAPABILITY_REVOKED = "capability.revoked"
+    BOT_CREATED = "bot.created"
+    BOT_UPDATED = "bot.updated"
+    BOT_DELETED = "bot.deleted"
+    BOT_TOKEN_ISSUED = "bot.token_issued"  # noqa: S105
+    BOT_TOKEN_REVOKED = "bot.token_revoked"  # noqa: S105
+    ROOM_CREATED = "room.created"
+    ROOM_UPDATED = "room.updated"
+    ROOM_DELETED = "room.deleted"
+    ROOM_IMPORTED = "room.imported"
+    ROOM_HIBERNATED = "room.hibernated"
+    ROOM_WOKEN = "room.woken"
+    SHARD_LIMITED = "shard.limited"
+    SHARD_RELEASED = "shard.released"
+    JOB_STARTED = "job.started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +83,19 @@ def chained(previous: bytes, row: Row) -> bytes:
 
 async def append(
     writer: Writer,
-    action: str,
+    action: Action,
     *,
     by: ids.UserId | None,
     resource: tuple[str, int | str] | None = None,
     metadata: Mapping[str, Any] | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> int:
     """Add an act to the log, in the transaction that does it, and return its number."""
     last_id, previous = await head(writer)
     kind, name = (None, None) if resource is None else (resource[0], str(resource[1]))
     kept = json.dumps(metadata or {}, separators=(",", ":"), sort_keys=True)
-    row = (last_id + 1, by, action, kind, name, kept, origin.ip, origin.user_agent, now_ms)
+    row = (last_id + 1, by, action, kind, name, kept, client.ip, client.user_agent, now_ms)
     await writer.execute(
         "INSERT INTO audit_log (id, user_id, action, resource_type, resource_id, metadata, ip_address, user_agent, "
         "created_at, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -78,7 +111,7 @@ async def head(reader: Reader) -> tuple[int, bytes]:
 
 
 async def verify(reader: Reader) -> int | None:
-    """Return the number of the first row that is not what was appended there, or None for a sound log."""
+    """Return the number of the first row that differs from the one appended there, or None for an intact log."""
     expected, previous = 1, FIRST_HASH
     while True:
         rows = await reader.fetch_all(
@@ -96,7 +129,7 @@ async def verify(reader: Reader) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which acts: those that every given fact is true of; a resource is its type and id."""
+    """A filter of acts: those that match every given fact; a resource is its type and id."""
 
     user_id: ids.UserId | None = None
     action: str | None = None

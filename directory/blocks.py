@@ -1,7 +1,7 @@
-"""Rows of `blocks`: who wants to hear nothing of whom. Whoever is blocked is told nowhere, not even by an error.
+"""Rows of `blocks`: pairs of a user and one they block. Nothing, not even an error, reveals a block to the blocked.
 
 A block keeps either from opening a chat with the other, writing in theirs and adding the other to a group
-(`directs`), and the blocked from using invites that the other made; what was said before stays readable to both.
+(`directs`), and the blocked from using invites that the other made; earlier messages stay readable to both.
 """
 
 import json
@@ -11,11 +11,11 @@ from typing import Final
 
 import ids
 from directory import errors, users
-from directory.changes import UserChanged
+from directory.changes import BlockChanged, UserChanged
 from directory.database import Reader, Writer
 
 PER_USER_MAX: Final = 5_000
-"""People one person blocks: more than anybody meets, and a bound for who would fill the disk."""
+"""People that one person blocks: more than anybody meets, and a bound against filling the disk. Beyond it 409."""
 PAGE_MAX: Final = 200
 """Rows of one page of blocks."""
 
@@ -29,7 +29,7 @@ class Block:
 
 
 async def add(writer: Writer, user_id: ids.UserId, blocked_id: ids.UserId, *, now_ms: int) -> bool:
-    """Block somebody; False when that was so.
+    """Block somebody; False when they were blocked already.
 
     Raises UserNotFoundError, RefusedValueError for oneself and TooManyBlocksError.
     """
@@ -45,6 +45,7 @@ async def add(writer: Writer, user_id: ids.UserId, blocked_id: ids.UserId, *, no
         return False
     if await _count(writer, user_id) > PER_USER_MAX:
         raise errors.TooManyBlocksError(PER_USER_MAX)
+    writer.tell(BlockChanged(user_id, blocked_id, is_blocked=True))
     writer.tell(UserChanged(user_id))
     return True
 
@@ -60,12 +61,13 @@ async def remove(writer: Writer, user_id: ids.UserId, blocked_id: ids.UserId) ->
         "DELETE FROM blocks WHERE user_id = ? AND blocked_id = ? RETURNING blocked_id", (user_id, blocked_id)
     )
     if row is not None:
+        writer.tell(BlockChanged(user_id, blocked_id, is_blocked=False))
         writer.tell(UserChanged(user_id))
     return row is not None
 
 
 async def refuse_invite(reader: Reader, user_id: ids.UserId, *, by: ids.UserId) -> None:
-    """Raise InviteNotUsableError, as for any invite that does not work, when the one who made it blocks this person."""
+    """Raise InviteNotUsableError, as for any invite that does not work, when its maker blocks this person."""
     if await reader.fetch_one("SELECT 1 FROM blocks WHERE user_id = ? AND blocked_id = ?", (by, user_id)):
         raise errors.InviteNotUsableError
 
@@ -73,7 +75,7 @@ async def refuse_invite(reader: Reader, user_id: ids.UserId, *, by: ids.UserId) 
 async def page(
     reader: Reader, user_id: ids.UserId, *, after: ids.UserId | None = None, limit: int = PAGE_MAX
 ) -> list[Block]:
-    """Return whom somebody blocks, by id, after an id."""
+    """Return the people that somebody blocks, by id, after an id."""
     rows = await reader.fetch_all(
         "SELECT blocked_id, created_at FROM blocks WHERE user_id = ? AND blocked_id > ? ORDER BY blocked_id LIMIT ?",
         (user_id, after or 0, min(limit, PAGE_MAX)),
@@ -82,7 +84,7 @@ async def page(
 
 
 async def around(reader: Reader, user_ids: Collection[ids.UserId]) -> dict[ids.UserId, set[ids.UserId]]:
-    """Return whom each of some users blocks or is blocked by; they are not to notice each other."""
+    """Return for each user the users that they block or are blocked by, who must not see each other's presence."""
     rows = await reader.fetch_all(
         "SELECT b.user_id, b.blocked_id FROM json_each(?1) u CROSS JOIN blocks b ON b.user_id = u.value "
         "UNION ALL SELECT b.blocked_id, b.user_id FROM json_each(?1) u CROSS JOIN blocks b ON b.blocked_id = u.value",

@@ -1,6 +1,6 @@
-"""Rows of `bot_tokens`: what a bot speaks with. 256 random bits, of which only the SHA-256 is kept.
+"""Rows of `bot_tokens`: the credentials of bots. 256 random bits, of which only the SHA-256 is kept.
 
-A token says nothing while its bot or its owner may not act, and nothing ever again once its time has passed.
+A token is refused while its bot or its owner may not act, and for good once it has expired.
 """
 
 import json
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 from typing import Final
 
 import ids
-from directory import bots, errors
+from database.connections import Row
+from directory import audit, bots, errors
 from directory.bots import Bot
 from directory.changes import SessionChanged
-from directory.connections import Row
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 from directory.sessions import Viewer, hash_token
 
 PER_BOT_MAX: Final = 25
-"""One for each place that a bot runs at, and to spare."""
+"""Tokens of one bot: one for each place that it runs at, and some to spare. Beyond it 409."""
 
 PREFIX: Final = "rkb_"
-"""So that scanners for leaked secrets know a token when they see one."""
+"""The prefix by which scanners for leaked secrets recognize a token."""
 
 _LENGTH: Final = len(PREFIX) + 43
 
 
 @dataclass(frozen=True, slots=True)
 class BotToken:
-    """One token, without what it is; times in milliseconds UTC, `expires_at` None for one that lasts."""
+    """One token without its secret; times in milliseconds UTC, `expires_at` None for one that does not expire."""
 
     id: int
     name: str
@@ -44,7 +44,7 @@ def _from_row(row: Row) -> BotToken:
 
 
 def is_one(token: str) -> bool:
-    """Tell a bot's token from a session's, which may begin with the prefix too, by chance, but is shorter."""
+    """Return whether a token is a bot's: a session's may begin with the prefix too, by chance, but is shorter."""
     return token.startswith(PREFIX) and len(token) == _LENGTH
 
 
@@ -55,10 +55,10 @@ async def issue(
     name: str,
     scopes: Collection[str],
     expires_at: int | None = None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> tuple[str, BotToken]:
-    """Make a token and return it, which is told once, with its row; raises TooManyTokensError."""
+    """Make a token and return it, only this once, with its row; raises TooManyTokensError."""
     if len(await of_bot(writer, bot.id, now_ms=now_ms)) >= PER_BOT_MAX:
         raise errors.TooManyTokensError(PER_BOT_MAX)
     token = PREFIX + secrets.token_urlsafe(32)
@@ -69,7 +69,9 @@ async def issue(
         (row.id, hash_token(token), bot.id, name, json.dumps(row.scopes), now_ms, expires_at),
     )
     detail = {"token_id": str(row.id), "scopes": row.scopes, "expires_at": expires_at}
-    await bots.note(writer, "bot.token_issued", bot, by=bot.owner_id, detail=detail, origin=origin, now_ms=now_ms)
+    await bots.note(
+        writer, audit.Action.BOT_TOKEN_ISSUED, bot, by=bot.owner_id, detail=detail, client=client, now_ms=now_ms
+    )
     return token, row
 
 
@@ -83,7 +85,7 @@ async def of_bot(reader: Reader, bot_id: ids.UserId, *, now_ms: int) -> list[Bot
     return [_from_row(row) for row in rows]
 
 
-async def revoke(writer: Writer, bot: Bot, token_id: int, *, origin: Origin = NOWHERE, now_ms: int) -> None:
+async def revoke(writer: Writer, bot: Bot, token_id: int, *, client: ClientInfo = NO_CLIENT, now_ms: int) -> None:
     """End one of a bot's tokens; raises BotTokenNotFoundError, also for another bot's."""
     row = await writer.fetch_one(
         "DELETE FROM bot_tokens WHERE id = ? AND user_id = ? RETURNING token_hash", (token_id, bot.id)
@@ -92,11 +94,13 @@ async def revoke(writer: Writer, bot: Bot, token_id: int, *, origin: Origin = NO
         raise errors.BotTokenNotFoundError
     writer.tell(SessionChanged(row[0]))
     detail = {"token_id": str(token_id)}
-    await bots.note(writer, "bot.token_revoked", bot, by=bot.owner_id, detail=detail, origin=origin, now_ms=now_ms)
+    await bots.note(
+        writer, audit.Action.BOT_TOKEN_REVOKED, bot, by=bot.owner_id, detail=detail, client=client, now_ms=now_ms
+    )
 
 
 async def find_viewer(reader: Reader, token_hash: bytes, *, now_ms: int) -> Viewer | None:
-    """Return which bot a token speaks for, its time passed or not; none where bot or owner may not act."""
+    """Return the bot of a token, expired or not; None where bot or owner may not act."""
     row = await reader.fetch_one(
         "SELECT t.id, t.user_id, u.username, t.scopes, t.last_used_at, t.expires_at, b.owner_id "
         "FROM bot_tokens t JOIN bots b ON b.user_id = t.user_id JOIN users u ON u.id = t.user_id "
@@ -123,7 +127,7 @@ async def find_viewer(reader: Reader, token_hash: bytes, *, now_ms: int) -> View
 
 
 async def note_use(writer: Writer, seen: Mapping[bytes, int]) -> None:
-    """Remember when tokens were last used; hashes that are no token's are passed over."""
+    """Store when tokens were last used; hashes that are no token's are skipped."""
     await writer.execute_many(
         "UPDATE bot_tokens SET last_used_at = max(coalesce(last_used_at, 0), ?) WHERE token_hash = ?",
         [(at, token_hash) for token_hash, at in seen.items()],
@@ -131,13 +135,13 @@ async def note_use(writer: Writer, seen: Mapping[bytes, int]) -> None:
 
 
 async def end(writer: Writer, token_hash: bytes) -> None:
-    """Forget a token that was seen expired; a hash that is no token's is passed over."""
+    """Delete a token that was found expired; a hash that is no token's is skipped."""
     await writer.execute("DELETE FROM bot_tokens WHERE token_hash = ?", (token_hash,))
     writer.tell(SessionChanged(token_hash))
 
 
 async def purge(writer: Writer, *, now_ms: int) -> None:
-    """Forget the tokens whose time has passed."""
+    """Delete the expired tokens."""
     rows = await writer.fetch_all(
         "DELETE FROM bot_tokens WHERE expires_at IS NOT NULL AND expires_at <= ? RETURNING token_hash", (now_ms,)
     )

@@ -1,7 +1,7 @@
-"""Rows of `bots`: users who act by tokens, each with a person who answers for it.
+"""Rows of `bots`: users who act by tokens, each with an owner who is responsible for it.
 
-A bot acts only while its owner may act. Whether it is public decides who may add it to rooms: everybody who manages
-one, or its owner alone.
+A bot acts only while its owner may act. A public bot may be added to a room by everybody who manages the room, any
+other by its owner alone.
 """
 
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
 import ids
+from database.connections import Row, with_flags
 from directory import audit, errors, users
-from directory.connections import Row, with_flags
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 from directory.users import ProfileFields
 
 PER_OWNER_MAX: Final = 25
-"""Bots of one person: more than anybody looks after, and a bound for who would fill the list of names."""
+"""Bots of one person: more than anybody maintains, and a bound against using up the names. Beyond it 409."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Bot:
 
 
 class BotFields(ProfileFields, total=False):
-    """What an owner changes of a bot; missing means unchanged."""
+    """The fields of a bot that its owner may change; missing means unchanged."""
 
     is_public: bool
 
@@ -55,12 +55,12 @@ async def create(
     username: str,
     display_name: str | None = None,
     is_public: bool = False,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> Bot:
     """Make a bot without tokens.
 
-    Raises NoBotsError for guests and bots, TooManyBotsError, and of `users.create` what a name is refused for.
+    Raises NoBotsError for guests and bots, TooManyBotsError, and the errors of `users.create` for refused names.
     """
     owner = await users.find(writer, owner_id)
     if owner.is_anonymous or owner.is_bot:
@@ -74,7 +74,7 @@ async def create(
     )
     bot = await find(writer, user.id)
     made: _Created = {"username": username, "is_public": is_public}
-    await note(writer, "bot.created", bot, by=owner_id, detail=made, origin=origin, now_ms=now_ms)
+    await note(writer, audit.Action.BOT_CREATED, bot, by=owner_id, detail=made, client=client, now_ms=now_ms)
     return bot
 
 
@@ -117,33 +117,33 @@ async def of_owner(reader: Reader, owner_id: ids.UserId) -> list[Bot]:
     return [_from_row(row) for row in rows]
 
 
-async def update(writer: Writer, bot: Bot, fields: BotFields, *, origin: Origin = NOWHERE, now_ms: int) -> Bot:
-    """Change what is named in `fields`; raises RefusedValueError."""
+async def update(writer: Writer, bot: Bot, fields: BotFields, *, client: ClientInfo = NO_CLIENT, now_ms: int) -> Bot:
+    """Change what is named in `fields`; raises ConstraintError."""
     is_public = fields.get("is_public", bot.is_public)
     await writer.execute("UPDATE bots SET is_public = ? WHERE user_id = ?", (is_public, bot.id))
     await users.update_profile(writer, bot.id, fields, now_ms=now_ms)
     detail = {"changed": sorted(fields), "is_public": is_public}
-    await note(writer, "bot.updated", bot, by=bot.owner_id, detail=detail, origin=origin, now_ms=now_ms)
+    await note(writer, audit.Action.BOT_UPDATED, bot, by=bot.owner_id, detail=detail, client=client, now_ms=now_ms)
     return await find(writer, bot.id)
 
 
-async def delete(writer: Writer, bot: Bot, *, origin: Origin = NOWHERE, now_ms: int) -> None:
-    """Take a bot's tokens and its name from it, for good; what it said stays."""
+async def delete(writer: Writer, bot: Bot, *, client: ClientInfo = NO_CLIENT, now_ms: int) -> None:
+    """Delete a bot with its tokens and its name, for good; its messages stay."""
     await writer.execute("DELETE FROM bots WHERE user_id = ?", (bot.id,))
     await users.set_status(writer, bot.id, "deleted", now_ms=now_ms)
-    await note(writer, "bot.deleted", bot, by=bot.owner_id, detail={}, origin=origin, now_ms=now_ms)
+    await note(writer, audit.Action.BOT_DELETED, bot, by=bot.owner_id, detail={}, client=client, now_ms=now_ms)
 
 
 async def note(
     writer: Writer,
-    action: str,
+    action: audit.Action,
     bot: Bot,
     *,
     by: ids.UserId,
     detail: Mapping[str, Any],
-    origin: Origin,
+    client: ClientInfo,
     now_ms: int,
 ) -> None:
     """Add an act upon a bot to the audit log."""
     resource = ("user", bot.id)
-    await audit.append(writer, action, by=by, resource=resource, metadata=detail, origin=origin, now_ms=now_ms)
+    await audit.append(writer, action, by=by, resource=resource, metadata=detail, client=client, now_ms=now_ms)

@@ -1,7 +1,7 @@
-"""Hot lookups kept in memory: who a token speaks for, where a room is, what a user is called.
+"""Caches of frequent lookups: viewers by token, addresses of rooms, terms of chats, profiles of users.
 
-An entry goes when a commit changes what it says (`changes`), not before and never by time. A load that was under way
-while such a commit came in is answered but not kept: it may have read the rows of before.
+An entry is dropped when a commit makes it stale (`changes`), not before and never by time. The result of a load that
+was under way during such a commit is returned but not kept: it may have read the earlier rows.
 """
 
 from collections import OrderedDict
@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Hashable
 from typing import Final, Generic, TypeVar
 
 import ids
+from database.database import EverythingChanged
 from directory import bot_tokens, directs, errors, hibernations, rooms, sessions, users
-from directory.changes import Change, EverythingChanged, MembersChanged, RoomChanged, SessionChanged, UserChanged
+from directory.changes import BlockChanged, Change, MembersChanged, RoomChanged, SessionChanged, UserChanged
 from directory.database import Database
 from directory.directs import Terms
 from directory.rooms import RoomAddress
@@ -21,13 +22,15 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 PROFILES_MAX: Final = 20_000
+"""Profiles in memory; the longest unused is dropped first."""
 ROOMS_MAX: Final = 20_000
+"""Places and states of rooms in memory, likewise."""
 CHATS_MAX: Final = 20_000
-"""About 300 bytes each: a few megabytes at most."""
+"""Direct chats in memory, likewise: about 300 bytes each, a few megabytes at most."""
 
 
 class Recent(Generic[K, V]):
-    """At most `entries_max` entries, the least recently used one leaves first; `generation` counts what was dropped."""
+    """A cache of at most `entries_max` entries, the least recently used dropped first; `generation` counts drops."""
 
     def __init__(self, entries_max: int) -> None:
         self._entries: OrderedDict[K, V] = OrderedDict()
@@ -44,7 +47,7 @@ class Recent(Generic[K, V]):
         return value
 
     def keep(self, key: K, value: V, *, read_at: int) -> None:
-        """Keep what was read when the generation was `read_at`, unless something was dropped since."""
+        """Keep a value read when the generation was `read_at`, unless something was dropped since."""
         if read_at != self.generation:
             return
         self._entries[key] = value
@@ -67,8 +70,8 @@ class Recent(Generic[K, V]):
 
 
 class SessionCache:
-    """Viewers by token hash, people and bots. Also collects which tokens were used, and writes that down together in
-    `flush`, where sessions slide."""
+    """Viewers by token hash, people and bots. Also collects the uses of tokens and writes them together in `flush`,
+    which extends sessions."""
 
     def __init__(self, database: Database, *, session_ms: int, entries_max: int) -> None:
         self._database = database
@@ -80,12 +83,12 @@ class SessionCache:
         database.listen(self._notice)
 
     def peek(self, token_hash: bytes, *, now_ms: int) -> Viewer | None:
-        """Return who a token speaks for if that is known here; None says nothing: ask `load`."""
+        """Return the viewer of a token if it is cached; None only means that it is not: ask `load`."""
         viewer = self._viewers.get(token_hash)
         return None if viewer is None else self._alive(viewer, now_ms)
 
     async def load(self, token_hash: bytes, *, of_bot: bool = False, now_ms: int) -> Viewer | None:
-        """Return who a token speaks for; None for unknown, ended and expired ones and for users who may not act."""
+        """Return the viewer of a token; None for unknown, ended and expired ones and for users who may not act."""
         read_at = self._viewers.generation
         find = bot_tokens.find_viewer if of_bot else sessions.find_viewer
         async with self._database.read() as reader:
@@ -96,7 +99,7 @@ class SessionCache:
         return viewer
 
     async def load_many(self, token_hashes: Collection[bytes], *, now_ms: int) -> dict[bytes, Viewer]:
-        """Return who the tokens of sessions speak for, with one read; hashes that open nothing are left out."""
+        """Return the viewers of sessions' tokens, with one read; hashes without a viewer are left out."""
         read_at = self._viewers.generation
         async with self._database.read() as reader:
             found = await sessions.find_viewers(reader, token_hashes, now_ms=now_ms)
@@ -106,7 +109,8 @@ class SessionCache:
         return alive
 
     def _alive(self, viewer: Viewer, now_ms: int) -> Viewer | None:
-        """What was once seen expired stays so, whatever the clock says later; `flush` makes it so for good."""
+        """Return a viewer unless expired: once found expired it stays so, even if the clock steps back, and `flush`
+        deletes it."""
         if viewer.token_hash in self._expired:
             return None
         if now_ms >= viewer.expires_at:
@@ -118,7 +122,7 @@ class SessionCache:
         return viewer
 
     async def flush(self, *, now_ms: int) -> None:
-        """Write down which tokens were used and delete those whose time has passed; call it every minute or so."""
+        """Write the uses of tokens and delete the expired ones; call it every minute or so."""
         seen, self._seen = self._seen, {}
         expired = frozenset(self._expired)
         try:
@@ -143,7 +147,7 @@ class SessionCache:
                 self._viewers.drop_where(lambda viewer: user_id in (viewer.user_id, viewer.owner_id))
             case EverythingChanged():
                 self._viewers.clear()
-            case RoomChanged() | MembersChanged():
+            case RoomChanged() | MembersChanged() | BlockChanged():
                 pass
 
 
@@ -157,14 +161,14 @@ class RoomCache:
         database.listen(self._notice)
 
     def peek(self, room_id: ids.RoomId) -> RoomAddress | None:
-        """Return where a room is if that is known here; None says nothing: ask `load`."""
+        """Return the address of a room if it is cached; None only means that it is not: ask `load`."""
         address = self._addresses.get(room_id)
         if address is not None:
             self._used.add(room_id)
         return address
 
     async def load(self, room_id: ids.RoomId) -> RoomAddress:
-        """Return where a room is, in any state but deleted; raises RoomNotFoundError."""
+        """Return the address of a room in any state but deleted; raises RoomNotFoundError."""
         read_at = self._addresses.generation
         async with self._database.read() as reader:
             address = await rooms.find_address(reader, room_id)
@@ -175,7 +179,7 @@ class RoomCache:
         return address
 
     async def flush(self, *, now_ms: int) -> None:
-        """Write down which rooms were used; call it every minute or so."""
+        """Write the uses of rooms; call it every minute or so."""
         used, self._used = self._used, set()
         if not used:
             return
@@ -192,12 +196,12 @@ class RoomCache:
                 self._addresses.drop(room_id)
             case EverythingChanged():
                 self._addresses.clear()
-            case SessionChanged() | UserChanged() | MembersChanged():
+            case SessionChanged() | UserChanged() | MembersChanged() | BlockChanged():
                 pass
 
 
 class ChatCache:
-    """Who may write in a direct chat, by room id: a message there asks the directory nothing that is known here."""
+    """Terms of direct chats by room id, so that a message in one mostly needs no read of the directory."""
 
     def __init__(self, database: Database, *, entries_max: int = CHATS_MAX) -> None:
         self._database = database
@@ -205,7 +209,7 @@ class ChatCache:
         database.listen(self._notice)
 
     def peek(self, room_id: ids.RoomId) -> Terms | None:
-        """Return the terms of a chat if they are known here; None says nothing: ask `load`."""
+        """Return the terms of a chat if they are cached; None only means that they are not: ask `load`."""
         return self._terms.get(room_id)
 
     async def load(self, room_id: ids.RoomId) -> Terms:
@@ -222,7 +226,7 @@ class ChatCache:
                 self._terms.drop_where(lambda terms: user_id in terms.pair)
             case EverythingChanged():
                 self._terms.clear()
-            case SessionChanged() | RoomChanged() | MembersChanged():
+            case SessionChanged() | RoomChanged() | MembersChanged() | BlockChanged():
                 pass
 
 
@@ -235,11 +239,11 @@ class ProfileCache:
         database.listen(self._notice)
 
     def peek(self, user_id: ids.UserId) -> Profile | None:
-        """Return a profile if it is known here; None says nothing: ask `load`."""
+        """Return a profile if it is cached; None only means that it is not: ask `load`."""
         return self._profiles.get(user_id)
 
     async def load(self, user_ids: Collection[ids.UserId]) -> dict[ids.UserId, Profile]:
-        """Return these users' profiles, with at most one read; ids that nobody has are left out."""
+        """Return these users' profiles, with at most one read; unknown ids are left out."""
         found = {user_id: profile for user_id in user_ids if (profile := self._profiles.get(user_id)) is not None}
         missing = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in found]
         if missing:
@@ -257,5 +261,5 @@ class ProfileCache:
                 self._profiles.drop(user_id)
             case EverythingChanged():
                 self._profiles.clear()
-            case SessionChanged() | RoomChanged() | MembersChanged():
+            case SessionChanged() | RoomChanged() | MembersChanged() | BlockChanged():
                 pass

@@ -1,4 +1,4 @@
-"""Rows of `permissions`: what a user may do on the whole platform, beside what rooms allow."""
+"""Rows of `permissions`: capabilities of users on the whole platform, beside the permissions in rooms."""
 
 from enum import StrEnum
 
@@ -18,7 +18,7 @@ class Capability(StrEnum):
 async def grant(
     writer: Writer, user_id: ids.UserId, capability: Capability, *, by: ids.UserId | None, now_ms: int
 ) -> bool:
-    """Give a capability; False when the user had it. Raises RefusedValueError for an unknown user."""
+    """Grant a capability; False when the user had it. Raises ConstraintError for an unknown user."""
     row = await writer.fetch_one(
         "INSERT INTO permissions (user_id, capability, granted_by, granted_at) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING RETURNING user_id",
@@ -29,7 +29,7 @@ async def grant(
 
 
 async def revoke(writer: Writer, user_id: ids.UserId, capability: Capability) -> bool:
-    """Take a capability; False when the user had it not. Raises LastAdminError for the last administrator."""
+    """Revoke a capability; False when the user did not have it. Raises LastAdminError for the last administrator."""
     if capability is Capability.ADMIN and await holders(writer, capability) == [user_id]:
         raise errors.LastAdminError
     row = await writer.fetch_one(
@@ -46,7 +46,7 @@ async def of_user(reader: Reader, user_id: ids.UserId) -> frozenset[str]:
 
 
 async def is_held_beside(reader: Reader, user_id: ids.UserId, capability: Capability, *, now_ms: int) -> bool:
-    """Tell whether somebody else has a capability who can use it now: neither suspended nor banned."""
+    """Return whether another user, neither suspended nor banned, has a capability."""
     row = await reader.fetch_one(
         "SELECT 1 FROM permissions p JOIN users u ON u.id = p.user_id WHERE p.capability = ? AND p.user_id <> ? "
         "AND u.status = 'active' AND NOT EXISTS (SELECT 1 FROM global_bans b WHERE b.user_id = p.user_id "
@@ -57,7 +57,7 @@ async def is_held_beside(reader: Reader, user_id: ids.UserId, capability: Capabi
 
 
 async def holders(reader: Reader, capability: Capability) -> list[ids.UserId]:
-    """Return who has a capability; a handful of people."""
+    """Return the users who have a capability; a handful of people."""
     rows = await reader.fetch_all(
         "SELECT user_id FROM permissions WHERE capability = ? ORDER BY user_id", (capability.value,)
     )

@@ -1,34 +1,37 @@
-"""What a commit made stale: told by the functions that change rows, delivered only if the commit stands."""
+"""Changes of the directory that make caches stale: noted with each change of rows, published after the commit."""
 
 from dataclasses import dataclass
 
 import ids
+from database.database import EverythingChanged
 
 
 @dataclass(frozen=True, slots=True)
 class UserChanged:
-    """A user's profile, status, capabilities or bans: whatever is known of this user is stale."""
+    """A change of a user's profile, status, capabilities or bans: all cached facts about this user are stale."""
 
     user_id: ids.UserId
 
 
 @dataclass(frozen=True, slots=True)
 class SessionChanged:
-    """One session slid or ended."""
+    """The extension or the end of one session."""
 
     token_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RoomChanged:
-    """A room's registry row or its shard's place."""
+    """A change of a room's registry row or of its shard's place; with `is_deleted` its end, and that of all
+    memberships in it."""
 
     room_id: ids.RoomId
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class MembersChanged:
-    """Users came into a room's index of members (`are_in`) or left it."""
+    """Users added to a room's index of members (`are_in`), or removed from it."""
 
     room_id: ids.RoomId
     user_ids: tuple[ids.UserId, ...]
@@ -36,8 +39,12 @@ class MembersChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class EverythingChanged:
-    """Someone else wrote, or a commit's outcome is unknown."""
+class BlockChanged:
+    """A block of `other_id` by a user, added (`is_blocked`) or removed. UserChanged of the user goes with it."""
+
+    user_id: ids.UserId
+    other_id: ids.UserId
+    is_blocked: bool
 
 
-Change = UserChanged | SessionChanged | RoomChanged | MembersChanged | EverythingChanged
+Change = UserChanged | SessionChanged | RoomChanged | MembersChanged | BlockChanged | EverythingChanged

@@ -23,11 +23,13 @@ from directory.database import Reader, Writer
 T = TypeVar("T")
 
 MEMORY_KIB: Final = 19_456
+"""Memory of one password hash, as OWASP recommends for Argon2id."""
 TIME_COST: Final = 2
 PARALLELISM: Final = 1
 CHARS_MIN: Final = 10
+"""Characters of a password. Below it 422."""
 CHARS_MAX: Final = 256
-"""Enough for any passphrase; a bound, so that nobody sends megabytes to be hashed."""
+"""Characters of a password. Beyond it 422, so that nobody sends megabytes to be hashed."""
 
 
 class Passwords:
@@ -56,11 +58,11 @@ class Passwords:
         return await self.rehash(password)
 
     async def rehash(self, password: str) -> str:
-        """Return the hash of a password that was accepted before, whatever today's rules are."""
+        """Return the hash of a password that was accepted before, without checking today's rules."""
         return await self._run(lambda: self._hasher.hash(_encoded(password)))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Say whether a password is right. None stands for an unknown user: never right, and as slow as a known one.
+        """Return whether a password is right. None stands for an unknown user: never right, and as slow as a known one.
 
         Raises HashingBusyError.
         """
@@ -70,7 +72,7 @@ class Passwords:
         return matches and password_hash is not None and len(password) <= CHARS_MAX
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Say whether a hash was made with other parameters than today's."""
+        """Return whether a hash was made with other parameters than today's."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def _matches(self, password_hash: str, password: bytes) -> bool:
@@ -89,7 +91,7 @@ class Passwords:
         except BaseException:
             self._forget()
             raise
-        # Counted until the thread is free: a caller that went away does not make the hash any cheaper.
+        # Counted until the thread is free: a cancelled caller does not make the hash any cheaper.
         future.add_done_callback(self._forget)
         return await asyncio.wrap_future(future)
 
@@ -98,12 +100,12 @@ class Passwords:
             self._pending -= 1
 
     async def close(self) -> None:
-        """Finish what is being hashed, drop what waits, and end the threads."""
+        """Finish the hashes under way, drop the waiting ones, and end the threads."""
         await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
 
 
 def _normal(password: str) -> str:
-    """One password, one spelling, whatever keyboard it was typed on (NIST SP 800-63B asks for NFKC or NFKD)."""
+    """Return a password in its one normal form, the same from every keyboard (NIST SP 800-63B: NFKC or NFKD)."""
     return unicodedata.normalize("NFKC", password)
 
 
@@ -113,7 +115,7 @@ def _encoded(password: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a login is decided by. Deleted users have none."""
+    """The facts that decide a login. Deleted users have none."""
 
     user_id: ids.UserId
     password_hash: str
@@ -121,7 +123,8 @@ class Login:
 
 
 async def find_login(reader: Reader, name: str) -> Login | None:
-    """Return what decides the login of a username or e-mail address; None for nobody's, and without a password."""
+    """Return the facts that decide a login, by username or e-mail address; None for unknown ones, and without a
+    password."""
     if "@" in name:
         row = await reader.fetch_one(
             "SELECT u.id, c.password_hash, u.status = 'suspended' FROM users u JOIN credentials c ON c.user_id = u.id "
@@ -144,14 +147,9 @@ async def find(reader: Reader, user_id: ids.UserId) -> str | None:
 
 
 async def store(writer: Writer, user_id: ids.UserId, password_hash: str, *, now_ms: int) -> None:
-    """Set or replace a user's password hash; raises RefusedValueError for an unknown user."""
+    """Set or replace a user's password hash; raises ConstraintError for an unknown user."""
     await writer.execute(
         "INSERT INTO credentials (user_id, password_hash, changed_at) VALUES (?1, ?2, ?3) "
         "ON CONFLICT (user_id) DO UPDATE SET password_hash = ?2, changed_at = ?3",
         (user_id, password_hash, now_ms),
     )
-
-
-async def forget(writer: Writer, user_id: ids.UserId) -> None:
-    """Take a user's password away: nobody can log in to the account any more."""
-    await writer.execute("DELETE FROM credentials WHERE user_id = ?", (user_id,))

@@ -1,19 +1,19 @@
-"""The directory as one thing: its file, its caches and its password threads, opened and closed together."""
+"""The directory as one object: its file, its caches and its password threads, opened and closed together."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from database.database import READERS, Schema
 from directory import credentials
 from directory.caches import ChatCache, ProfileCache, RoomCache, SessionCache
 from directory.credentials import Passwords
-from directory.database import READERS, Database
-from migrations import engine
+from directory.database import SCHEMA, Database
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What endpoints and commands are given; `session_ms` is how long a session lives from its last slide."""
+    """The directory as endpoints and commands use it; `session_ms` is the life of a session from its last extension."""
 
     database: Database
     passwords: Passwords
@@ -34,15 +34,13 @@ class Directory:
         hash_queue_max: int,
         session_cache_max: int,
         readers: int = READERS,
-        migrations_folder: Path = engine.CENTRAL_FOLDER,
+        schema: Schema = SCHEMA,
         size_bytes_max: int | None = None,
         hash_memory_kib: int = credentials.MEMORY_KIB,
         hash_time_cost: int = credentials.TIME_COST,
     ) -> Self:
-        """Open the directory in a file, made if missing and migrated if behind; raises what Database.open raises."""
-        database = await Database.open(
-            path, now_ms=now_ms, migrations_folder=migrations_folder, readers=readers, size_bytes_max=size_bytes_max
-        )
+        """Open the directory in a file, made if missing and migrated if behind; raises as `Database.open`."""
+        database = await Database.open(path, schema, now_ms=now_ms, readers=readers, size_bytes_max=size_bytes_max)
         return cls(
             database=database,
             passwords=Passwords(hash_threads, hash_queue_max, memory_kib=hash_memory_kib, time_cost=hash_time_cost),
@@ -54,6 +52,6 @@ class Directory:
         )
 
     async def close(self) -> None:
-        """Let go of threads and file, once nobody uses them any more; `sessions.flush` first keeps the last slides."""
+        """Release threads and file, once nothing uses them any more; call `sessions.flush` first, for the last uses."""
         await self.passwords.close()
         await self.database.close()

@@ -1,7 +1,7 @@
-"""Rows of `directs`, the one chat of each pair of people, and the question whether one takes messages of another.
+"""Rows of `directs`, the one chat of each pair of people, and the check whether one accepts messages of another.
 
-A person who blocks, who takes messages from nobody, who is suspended or gone: to whoever asks they are all the same
-MessagesRefusedError, so that the blocked cannot tell why. Only one's own block is named, to oneself.
+A person who blocks the sender, accepts messages from nobody, is suspended or deleted: the sender gets the same
+MessagesRefusedError for all, so that the blocked cannot learn why. Only one's own block is named, to oneself.
 """
 
 import json
@@ -15,11 +15,11 @@ from directory.database import Reader, Writer
 from directory.rooms import Room, State
 
 OPENED_MAX: Final = 1_000
-"""Direct chats that one person opens: each is a file of 150 KB."""
+"""Direct chats that one person may open: each is a file of 150 KB. Beyond it 409."""
 
 
 class Pair(NamedTuple):
-    """Two people, the same whoever is named first."""
+    """Two people, in the order of their ids."""
 
     low_id: ids.UserId
     high_id: ids.UserId
@@ -42,7 +42,7 @@ async def find(reader: Reader, two: Pair) -> tuple[ids.RoomId, State] | None:
 
 
 async def register(writer: Writer, two: Pair, *, opened_by: ids.UserId, now_ms: int) -> Room:
-    """Write a pair's chat down as `creating`; there must be none but a deleted one.
+    """Insert a pair's chat as `creating`; the pair must have none but a deleted one.
 
     Raises TooManyChatsError when this person opened OPENED_MAX.
     """
@@ -59,9 +59,9 @@ async def register(writer: Writer, two: Pair, *, opened_by: ids.UserId, now_ms: 
 
 
 async def require_welcome(reader: Reader, user_id: ids.UserId, others: Collection[ids.UserId]) -> None:
-    """Return when somebody may begin to talk to these others: open a chat, or add them to a group.
+    """Ensure that somebody may contact these others: open a chat, or add them to a group.
 
-    Raises UserNotFoundError, BlockingError for whom they block themselves, and MessagesRefusedError.
+    Raises UserNotFoundError, BlockingError for people they block themselves, and MessagesRefusedError.
     """
     stances = await _stances(reader, user_id, others)
     for other in others:
@@ -75,7 +75,7 @@ async def require_welcome(reader: Reader, user_id: ids.UserId, others: Collectio
 
 @dataclass(frozen=True, slots=True)
 class _Stance:
-    """How somebody stands to the one who wants to talk to them."""
+    """The facts about a person that decide whether another may contact them."""
 
     user_id: ids.UserId
     is_active: bool
@@ -113,14 +113,14 @@ async def _share_a_room(reader: Reader, one: ids.UserId, other: ids.UserId) -> b
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Whether the two of a chat may write to each other. Who has a chat already counts as sharing a room."""
+    """The terms on which the two of a chat may write to each other. People with a chat count as sharing a room."""
 
     pair: Pair
     _to_high: _Stance
     _to_low: _Stance
 
     def require(self, user_id: ids.UserId) -> None:
-        """Raise BlockingError or MessagesRefusedError unless one of the two may write; others are not judged here."""
+        """Raise BlockingError or MessagesRefusedError unless this one of the two may write; others are not checked."""
         if user_id == self.pair.low_id:
             _refuse(self._to_high)
         elif user_id == self.pair.high_id:

@@ -1,4 +1,4 @@
-"""What the directory can answer instead of a result.
+"""Errors of the directory.
 
 DirectoryError
 ├── NotFoundError              not there
@@ -16,16 +16,17 @@ DirectoryError
 │   └── RoomNameTakenError
 ├── RefusedValueError          the value can never be stored
 │   ├── BadUsernameError
+│   ├── ReservedUsernameError
 │   ├── BadRoomNameError
 │   └── BadPasswordError       too short or too long
 ├── RefusedError               the act is refused in the present state
 │   ├── BadCredentialsError    unknown user or wrong password: one answer for both
-│   ├── AccountSuspendedError  told only to whom knows the password
+│   ├── AccountSuspendedError  raised only after the right password
 │   ├── AccountBannedError     likewise
 │   ├── InviteNotUsableError   unknown, expired, used up or revoked: one answer for all
-│   ├── RunningAlreadyError    such a job runs upon the room already
+│   ├── RunningAlreadyError    such a job runs on the room already
 │   ├── BlockingError          the person who asks blocks the other
-│   ├── MessagesRefusedError   whoever is asked takes no messages: blocked, closed, gone: one answer for all
+│   ├── MessagesRefusedError   the other accepts no messages: blocked, closed, deleted: one answer for all
 │   ├── LimitReachedError      as many as one may have; says how many
 │   │   ├── TooManyRoomsError
 │   │   ├── TooManyInvitesError
@@ -35,22 +36,21 @@ DirectoryError
 │   │   ├── TooManyRunsError
 │   │   └── TooManyTokensError
 │   ├── QuotaExceededError     the files would be more than one may store; says how many bytes there are
+│   ├── AlreadyClaimedError    somebody has the account of an imported name, or it was never made for one
 │   ├── NoBotsError            guests and bots have none
 │   ├── OutrankedError         nobody acts upon themselves, moderators only upon people without a capability
 │   └── LastAdminError
-├── StorageFullError           the disk is full; nothing was written
-├── UnavailableError           try again later; says when
-│   ├── HashingBusyError       too many passwords are being checked
-│   ├── DirectoryBusyError     another process holds the write lock
-│   └── CommitUnknownError     the disk failed in the commit: look before repeating
-└── WrongDatabaseError         the file is not a directory of ours
-"""
+└── UnavailableError           try again later; says when
+    └── HashingBusyError       too many passwords are being checked
 
-from pathlib import Path
+The `meaning` of a class says to clients what to do about it.
+
+Errors of the file itself (full, busy, broken, a value that breaks the schema) are in database/errors.py.
+"""
 
 
 class DirectoryError(Exception):
-    """Base of everything that the directory answers instead of a result."""
+    """Base of the directory's errors."""
 
 
 class NotFoundError(DirectoryError):
@@ -100,6 +100,8 @@ class RunNotFoundError(NotFoundError):
 class TakenError(DirectoryError):
     """Someone else has it; another choice will do."""
 
+    meaning = "Somebody else has this name or address. Choose another one."
+
 
 class UsernameTakenError(TakenError):
     def __init__(self, username: str) -> None:
@@ -127,12 +129,21 @@ class RoomNameTakenError(TakenError):
 
 
 class RefusedValueError(DirectoryError):
-    """A value breaks a rule of the schema; the same value will be refused again."""
+    """A value breaks a rule of the directory; the same value will be refused again."""
 
 
 class BadUsernameError(RefusedValueError):
     def __init__(self) -> None:
         super().__init__("A username has 3 to 30 letters (a-z, A-Z), digits and underscores.")
+
+
+class ReservedUsernameError(RefusedValueError):
+    def __init__(self, username: str) -> None:
+        super().__init__(
+            f"{username} is reserved: a username is not a number alone, not everyone or here, and does not begin with "
+            "deleted_, guest_, hook_ or imported_."
+        )
+        self.username = username
 
 
 class BadRoomNameError(RefusedValueError):
@@ -150,10 +161,12 @@ class BadPasswordError(RefusedValueError):
 
 
 class RefusedError(DirectoryError):
-    """The present state of things forbids the act."""
+    """The present state forbids the act."""
 
 
 class BadCredentialsError(RefusedError):
+    meaning = "The name or the password is wrong; which of them is not told."
+
     def __init__(self) -> None:
         super().__init__("The username or the password is wrong.")
 
@@ -189,7 +202,7 @@ class BlockingError(RefusedError):
 
 
 class MessagesRefusedError(RefusedError):
-    """Never says why: whoever is blocked must not learn it."""
+    """Never gives the reason: a blocked user must not learn of the block."""
 
     def __init__(self, user_id: int) -> None:
         self.user_id = user_id
@@ -197,7 +210,7 @@ class MessagesRefusedError(RefusedError):
 
 
 class LimitReachedError(RefusedError):
-    """Somebody has as many of something as one may."""
+    """A user, room or bot has as many of something as allowed."""
 
 
 class TooManyInvitesError(LimitReachedError):
@@ -240,12 +253,20 @@ class TooManyTokensError(LimitReachedError):
 class QuotaExceededError(RefusedError):
     """`used_bytes` counts uploads that are still to come."""
 
+    meaning = "With this file you would store more than one person may. Delete something first."
+
     def __init__(self, used_bytes: int, size_bytes: int, bytes_max: int) -> None:
         self.used_bytes, self.size_bytes, self.bytes_max = used_bytes, size_bytes, bytes_max
         super().__init__(
             f"You store {used_bytes} of {bytes_max} bytes, and this file has {size_bytes}. Delete messages with files, "
             "or cancel uploads, to make room."
         )
+
+
+class AlreadyClaimedError(RefusedError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The account of {name} is somebody's already.")
+        self.name = name
 
 
 class NoBotsError(RefusedError):
@@ -273,13 +294,8 @@ class LastAdminError(RefusedError):
         super().__init__("This is the last administrator. Make another one first.")
 
 
-class StorageFullError(DirectoryError):
-    def __init__(self) -> None:
-        super().__init__("The disk of the directory is full; nothing was written. Free some space and try again.")
-
-
 class UnavailableError(DirectoryError):
-    """The directory cannot do this now. `retry_after_seconds` is when asking again may help."""
+    """The directory cannot do this now; a retry after `retry_after_seconds` may help."""
 
     retry_after_seconds: int = 1
 
@@ -287,21 +303,3 @@ class UnavailableError(DirectoryError):
 class HashingBusyError(UnavailableError):
     def __init__(self) -> None:
         super().__init__("Too many passwords are being checked at this moment. Try again in a second.")
-
-
-class DirectoryBusyError(UnavailableError):
-    def __init__(self) -> None:
-        super().__init__("Another process is writing to the directory. Try again in a second.")
-
-
-class CommitUnknownError(UnavailableError):
-    """After a failed fsync the rows are not visible now, but a crash may bring them back."""
-
-    def __init__(self) -> None:
-        super().__init__("The disk failed while this was being stored, so it may or may not be there. Look first.")
-
-
-class WrongDatabaseError(DirectoryError):
-    def __init__(self, path: Path, reason: str) -> None:
-        self.path, self.reason = path, reason
-        super().__init__(f"{path} is not a directory of this program: {reason}. Check the configured path.")

@@ -1,4 +1,4 @@
-"""Rows of `global_bans`: who may not use this platform at all, for a time or for good."""
+"""Rows of `global_bans`: users who may not use this platform at all, for a time or for good."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +31,7 @@ async def add(
     expires_at: int | None = None,
     now_ms: int,
 ) -> None:
-    """Ban a user, or replace the ban there is; raises RefusedValueError. `accounts.ban` also ends the sessions."""
+    """Ban a user, or replace the user's ban; raises ConstraintError. `accounts.ban` also ends the sessions."""
     await writer.execute(
         "INSERT INTO global_bans (user_id, reason, banned_by, banned_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) "
         "ON CONFLICT (user_id) DO UPDATE SET reason = ?2, banned_by = ?3, banned_at = ?4, expires_at = ?5",
@@ -48,7 +48,7 @@ async def lift(writer: Writer, user_id: ids.UserId) -> bool:
 
 
 async def find(reader: Reader, user_id: ids.UserId, *, now_ms: int) -> GlobalBan | None:
-    """Return the ban that holds now, or None."""
+    """Return the ban in force now, or None."""
     row = await reader.fetch_one(
         "SELECT user_id, reason, banned_by, banned_at, expires_at FROM global_bans "
         "WHERE user_id = ? AND (expires_at IS NULL OR expires_at > ?)",
@@ -58,7 +58,7 @@ async def find(reader: Reader, user_id: ids.UserId, *, now_ms: int) -> GlobalBan
 
 
 async def list_page(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX, now_ms: int) -> list[GlobalBan]:
-    """Return the bans that hold now, by the id of the banned, after an id."""
+    """Return the bans in force now, by the id of the banned, after an id."""
     rows = await reader.fetch_all(
         "SELECT user_id, reason, banned_by, banned_at, expires_at FROM global_bans "
         "WHERE user_id > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY user_id LIMIT ?",

@@ -1,6 +1,6 @@
 """Rows of `invites`: a code of 96 random bits lets its holder into a room, for a time or a number of uses.
 
-A use is counted by one statement that also checks it, so that a one-use invite lets one person in, however many try.
+One statement checks and counts a use, so that a one-use invite admits one person, even if many try at the same time.
 """
 
 import secrets
@@ -12,10 +12,11 @@ from directory import errors
 from directory.database import Reader, Writer
 
 CODE_BYTES: Final = 12
+"""Random bytes of an invite's code."""
 PER_ROOM_MAX: Final = 1_000
-"""Discord's bound on the invites of one room that work: a list of all of them is one answer."""
+"""Discord's bound on the invites of one room that work: a list of all of them is one answer. Beyond it 409."""
 PER_MEMBER_MAX: Final = 50
-"""Of one member in one room, so that nobody uses up the room's."""
+"""Invites of one member in one room, so that no member uses up the room's. Beyond it 409."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Invite:
     revoked_at: int | None
 
     def is_usable(self, now_ms: int) -> bool:
-        """Say whether a use would be let through now."""
+        """Return whether a use would be accepted now."""
         return (
             self.revoked_at is None
             and (self.expires_at is None or now_ms < self.expires_at)
@@ -51,7 +52,7 @@ async def create(
     max_uses: int | None = None,
     expires_at: int | None = None,
 ) -> Invite:
-    """Make an invite; raises TooManyInvitesError, and RefusedValueError for an unknown room or senseless bounds."""
+    """Make an invite; raises TooManyInvitesError, and ConstraintError for an unknown room or impossible bounds."""
     await _make_space(writer, room_id, by, now_ms)
     invite = Invite(
         code=secrets.token_urlsafe(CODE_BYTES),
@@ -73,9 +74,9 @@ async def create(
 
 
 async def _make_space(writer: Writer, room_id: ids.RoomId, by: ids.UserId, now_ms: int) -> None:
-    """Forget the room's invites that will never work again, and refuse one more than it may have of the others.
+    """Delete the room's invites that can never work again; raises TooManyInvitesError when the others are at the limit.
 
-    One that is used up stays: a use may be given back.
+    One that is used up stays: a use may be returned.
     """
     await writer.execute(
         "DELETE FROM invites WHERE room_id = ? AND (revoked_at IS NOT NULL OR expires_at <= ?)", (room_id, now_ms)
@@ -119,16 +120,45 @@ async def use(writer: Writer, code: str, *, now_ms: int) -> Invite:
 
 
 async def give_back(writer: Writer, code: str) -> None:
-    """Take back one use that let nobody in: the shard refused, or the user was a member already."""
+    """Return one use that admitted nobody: the shard refused, or the user was a member already."""
     await writer.execute("UPDATE invites SET uses = uses - 1 WHERE code = ? AND uses > 0", (code,))
 
 
 async def revoke(writer: Writer, code: str, *, now_ms: int) -> bool:
-    """Make an invite useless; False when it was already."""
+    """Revoke an invite; False when it was revoked already."""
     row = await writer.fetch_one(
         "UPDATE invites SET revoked_at = ? WHERE code = ? AND revoked_at IS NULL RETURNING code", (now_ms, code)
     )
     return row is not None
+
+
+async def usable_codes(reader: Reader, room_id: ids.RoomId, by: ids.UserId, *, now_ms: int) -> list[str]:
+    """Return the codes of a member's invites that work, or would if a use were given back."""
+    rows = await reader.fetch_all(
+        "SELECT code FROM invites WHERE room_id = ? AND created_by = ? AND revoked_at IS NULL "
+        "AND (expires_at IS NULL OR expires_at > ?) ORDER BY created_at",
+        (room_id, by, now_ms),
+    )
+    return [row[0] for row in rows]
+
+
+async def revoke_of_maker(writer: Writer, room_id: ids.RoomId, by: ids.UserId, *, now_ms: int) -> None:
+    """Make all invites of somebody in a room useless: they are in it no more."""
+    await writer.execute(
+        "UPDATE invites SET revoked_at = ? WHERE room_id = ? AND created_by = ? AND revoked_at IS NULL",
+        (now_ms, room_id, by),
+    )
+
+
+async def refuse_barred_maker(reader: Reader, invite: Invite, *, now_ms: int) -> None:
+    """Raise InviteNotUsableError for an invite of somebody who may not act on this server."""
+    row = await reader.fetch_one(
+        "SELECT 1 FROM users u WHERE u.id = ?1 AND u.status = 'active' AND NOT EXISTS (SELECT 1 FROM global_bans b "
+        "WHERE b.user_id = u.id AND (b.expires_at IS NULL OR b.expires_at > ?2))",
+        (invite.created_by, now_ms),
+    )
+    if row is None:
+        raise errors.InviteNotUsableError
 
 
 async def find(reader: Reader, room_id: ids.RoomId, code: str) -> Invite | None:
@@ -142,7 +172,7 @@ async def find(reader: Reader, room_id: ids.RoomId, code: str) -> Invite | None:
 
 
 async def of_room(reader: Reader, room_id: ids.RoomId, *, by: ids.UserId | None = None, now_ms: int) -> list[Invite]:
-    """Return a room's invites that work, newest first: everybody's, or those that one member made."""
+    """Return a room's usable invites, newest first: everybody's, or those that one member made."""
     rows = await reader.fetch_all(
         "SELECT code, room_id, created_by, role_id, uses, max_uses, created_at, expires_at, revoked_at FROM invites "
         "WHERE room_id = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?) "

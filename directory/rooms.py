@@ -1,21 +1,22 @@
-"""Rows of `rooms`, the registry: which rooms there are, what they are called, and in which file each one is.
+"""Rows of `rooms`, the registry of rooms: their names, their states and their shards' files.
 
-A room is registered as `creating`, its shard is made, then it becomes `active`; whatever is still `creating` at
-start-up is finished or forgotten. The name of a deleted room is free again.
+A room is registered as `creating`, its shard is made, then it becomes `active`; rooms still `creating` at start-up
+are finished or undone. The name of a deleted room is free again.
 """
 
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypedDict
 
 import ids
+from database.connections import Row, with_flags
 from directory import audit, errors
 from directory.changes import RoomChanged
-from directory.connections import Row, with_flags
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 
 Kind = Literal["community", "group", "direct"]
 State = Literal["creating", "active", "readonly", "hibernated", "deleted"]
@@ -53,7 +54,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class RoomAddress:
-    """What it takes to reach a room's shard, and to know whether to."""
+    """The address of a room's shard, with the facts that decide access to it."""
 
     room_id: ids.RoomId
     kind: Kind
@@ -65,7 +66,7 @@ class RoomAddress:
 
 
 class RoomFields(TypedDict, total=False):
-    """What may change in the registry after creation; missing means unchanged."""
+    """The fields that may change in the registry after creation; missing means unchanged."""
 
     name: str
     display_name: str
@@ -78,6 +79,14 @@ class RoomFields(TypedDict, total=False):
     max_members: int | None
     features: Sequence[str]
     music_url: str | None
+
+
+_SELECT: Final = (
+    "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
+    "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, music_url "
+    "FROM rooms "
+)
+"""The fields of Room, in their order."""
 
 
 def _from_row(row: Row) -> Room:
@@ -99,7 +108,7 @@ async def register(
     rooms_max: int | None = None,
     now_ms: int,
 ) -> Room:
-    """Write a room down as `creating`, with the place of its shard; the shard itself is made by someone else.
+    """Insert a room as `creating`, with the place of its shard; the caller makes the shard itself.
 
     Raises BadRoomNameError, RoomNameTakenError and, when the owner has `rooms_max` rooms, TooManyRoomsError.
     """
@@ -128,9 +137,9 @@ async def _refuse_taken(writer: Writer, name: str) -> None:
 
 
 async def activate(
-    writer: Writer, room_id: ids.RoomId, *, schema_version: int, now_ms: int, origin: Origin = NOWHERE
+    writer: Writer, room_id: ids.RoomId, *, schema_version: int, now_ms: int, client: ClientInfo = NO_CLIENT
 ) -> Room:
-    """Open a room whose shard stands; raises RoomNotFoundError unless it is `creating`."""
+    """Activate a room whose shard is complete; raises RoomNotFoundError unless it is `creating`."""
     row = await writer.fetch_one(
         "UPDATE rooms SET state = 'active', updated_at = ? WHERE id = ? AND state = 'creating' "
         "RETURNING kind, name, owner_id",
@@ -143,11 +152,11 @@ async def activate(
     )
     await audit.append(
         writer,
-        "room.created",
+        audit.Action.ROOM_CREATED,
         by=row[2],
         resource=("room", room_id),
         metadata={"kind": row[0], "name": row[1]},
-        origin=origin,
+        client=client,
         now_ms=now_ms,
     )
     writer.tell(RoomChanged(room_id))
@@ -155,7 +164,7 @@ async def activate(
 
 
 async def forget(writer: Writer, room_id: ids.RoomId) -> None:
-    """Undo a half-made room, members and all; raises RoomNotFoundError unless it is `creating`."""
+    """Delete a half-made room with its members; raises RoomNotFoundError unless it is `creating`."""
     row = await writer.fetch_one("DELETE FROM rooms WHERE id = ? AND state = 'creating' RETURNING id", (room_id,))
     if row is None:
         raise errors.RoomNotFoundError(room_id)
@@ -164,53 +173,39 @@ async def forget(writer: Writer, room_id: ids.RoomId) -> None:
 
 async def unfinished(reader: Reader) -> list[Room]:
     """Return the rooms that a crash left half-made, oldest first; at most PAGE_MAX at a time."""
-    rows = await reader.fetch_all(
-        "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
-        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, "
-        "music_url FROM rooms WHERE state = 'creating' ORDER BY id LIMIT ?",
-        (PAGE_MAX,),
-    )
+    rows = await reader.fetch_all(_SELECT + "WHERE state = 'creating' ORDER BY id LIMIT ?", (PAGE_MAX,))
     return [_from_row(row) for row in rows]
 
 
 async def find(reader: Reader, room_id: ids.RoomId) -> Room:
     """Return a room in any state; raises RoomNotFoundError."""
-    row = await reader.fetch_one(
-        "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
-        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, "
-        "music_url FROM rooms WHERE id = ?",
-        (room_id,),
-    )
+    row = await reader.fetch_one(_SELECT + "WHERE id = ?", (room_id,))
     if row is None:
         raise errors.RoomNotFoundError(room_id)
     return _from_row(row)
 
 
 async def find_by_name(reader: Reader, name: str) -> Room:
-    """Return the community of a name, unless deleted; raises RoomNotFoundError."""
-    row = await reader.fetch_one(
-        "SELECT id, kind, name, display_name, description, icon_url, banner_url, owner_id, is_public, is_verified, "
-        "max_members, member_count, message_count, shard_count, features, state, created_at, updated_at, "
-        "music_url FROM rooms WHERE name = ? AND state <> 'deleted'",
-        (name,),
-    )
+    """Return the community with a name, unless deleted; raises RoomNotFoundError."""
+    row = await reader.fetch_one(_SELECT + "WHERE name = ? AND state <> 'deleted'", (name,))
     if row is None:
         raise errors.RoomNotFoundError(name)
     return _from_row(row)
 
 
 async def find_named(reader: Reader, name: str) -> Room:
-    """Return a room by what an operator calls it: a community's name, or any room's id; raises RoomNotFoundError."""
-    try:
-        return await find_by_name(reader, name)
-    except errors.RoomNotFoundError:
-        if not (name.isascii() and name.isdecimal() and len(name) < 20):
-            raise
-        return await find(reader, ids.RoomId(int(name)))
+    """Return a room by an operator's name for it: any room's id, or a community's name; raises RoomNotFoundError.
+
+    A number is first an id: a community may be called like the id of another room.
+    """
+    if name.isascii() and name.isdecimal() and len(name) < 20 and int(name) <= ids.ID_MAX:
+        with suppress(errors.RoomNotFoundError):
+            return await find(reader, ids.RoomId(int(name)))
+    return await find_by_name(reader, name)
 
 
 async def find_address(reader: Reader, room_id: ids.RoomId) -> RoomAddress | None:
-    """Return where a room's first shard is; None for unknown and deleted rooms."""
+    """Return the address of a room's first shard; None for unknown and deleted rooms."""
     row = await reader.fetch_one(
         "SELECT r.id, r.kind, r.state, s.database_id, r.owner_id, r.is_public, r.readonly_reason FROM rooms r "
         "JOIN shards s ON s.room_id = r.id AND s.ordinal = 0 WHERE r.id = ? AND r.state <> 'deleted'",
@@ -219,10 +214,16 @@ async def find_address(reader: Reader, room_id: ids.RoomId) -> RoomAddress | Non
     return None if row is None else RoomAddress(*with_flags(row, 5))
 
 
+def require_name(name: str) -> None:
+    """Raise BadRoomNameError for what cannot be the name of a community."""
+    if _NAME.fullmatch(name) is None:
+        raise errors.BadRoomNameError
+
+
 async def update(writer: Writer, room_id: ids.RoomId, fields: RoomFields, *, now_ms: int) -> Room:
     """Change what is named in `fields`.
 
-    Raises RoomNotFoundError (also for deleted rooms), BadRoomNameError, RoomNameTakenError and RefusedValueError.
+    Raises RoomNotFoundError (also for deleted rooms), BadRoomNameError, RoomNameTakenError and ConstraintError.
     """
     room = await find(writer, room_id)
     if room.state == "deleted":
@@ -261,12 +262,12 @@ async def change(
     fields: RoomFields,
     *,
     by: ids.UserId | None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> tuple[Room, dict[str, Any], dict[str, Any]]:
     """Change what is named in `fields` for somebody, with a line in the audit log; raises as `update`.
 
-    Returns the room as it is then, and what was changed: as it was, and as it is. These are empty for no change.
+    Returns the room after the change, and the changed fields before and after it; both are empty for no change.
     """
     room = await find(writer, room_id)
     after = {name: value for name, value in fields.items() if getattr(room, name) != value}
@@ -276,38 +277,19 @@ async def change(
     room = await update(writer, room_id, fields, now_ms=now_ms)
     await audit.append(
         writer,
-        "room.updated",
+        audit.Action.ROOM_UPDATED,
         by=by,
         resource=("room", room_id),
         metadata={"before": before, "after": after},
-        origin=origin,
+        client=client,
         now_ms=now_ms,
     )
     return room, before, after
 
 
-async def set_state(
-    writer: Writer,
-    room_id: ids.RoomId,
-    state: Literal["active", "readonly", "hibernated"],
-    *,
-    now_ms: int,
-) -> None:
-    """Move a finished room to another state, for an operator; raises RoomNotFoundError for half-made and deleted
-    rooms."""
-    row = await writer.fetch_one(
-        "UPDATE rooms SET state = ?1, readonly_reason = CASE ?1 WHEN 'readonly' THEN 'operator' END, updated_at = ?2 "
-        "WHERE id = ?3 AND state NOT IN ('creating', 'deleted') RETURNING id",
-        (state, now_ms, room_id),
-    )
-    if row is None:
-        raise errors.RoomNotFoundError(room_id)
-    writer.tell(RoomChanged(room_id))
-
-
 async def set_full(writer: Writer, room_id: ids.RoomId, *, is_full: bool, now_ms: int) -> bool:
-    """Close an active room for writing because its shard is full, or open one that was closed for that; return whether
-    it changed. What an operator closed stays closed."""
+    """Make an active room read-only because its shard is full, or active again when it was read-only for that; return
+    whether it changed. A room that an operator made read-only stays so."""
     row = await writer.fetch_one(
         "UPDATE rooms SET state = 'readonly', readonly_reason = 'full', updated_at = ? "
         "WHERE id = ? AND state = 'active' RETURNING id"
@@ -322,9 +304,9 @@ async def set_full(writer: Writer, room_id: ids.RoomId, *, is_full: bool, now_ms
 
 
 async def delete(
-    writer: Writer, room_id: ids.RoomId, *, by: ids.UserId | None, now_ms: int, origin: Origin = NOWHERE
+    writer: Writer, room_id: ids.RoomId, *, by: ids.UserId | None, now_ms: int, client: ClientInfo = NO_CLIENT
 ) -> None:
-    """Close a room for good and take everybody out of it; its shard stays until it is erased.
+    """Delete a room for good and remove all members; its shard stays until it is erased.
 
     Raises RoomNotFoundError when there is no such room or it was deleted before.
     """
@@ -338,18 +320,18 @@ async def delete(
     await writer.execute("DELETE FROM invites WHERE room_id = ?", (room_id,))
     resource = ("room", room_id)
     await audit.append(
-        writer, "room.deleted", by=by, resource=resource, metadata={"name": row[0]}, origin=origin, now_ms=now_ms
+        writer,
+        audit.Action.ROOM_DELETED,
+        by=by,
+        resource=resource,
+        metadata={"name": row[0]},
+        client=client,
+        now_ms=now_ms,
     )
-    writer.tell(RoomChanged(room_id))
+    writer.tell(RoomChanged(room_id, is_deleted=True))
 
 
 async def count_owned(reader: Reader, owner_id: ids.UserId) -> int:
-    """Return how many rooms someone owns, half-made ones included, deleted ones not."""
+    """Return the number of rooms that a user owns, with half-made ones, without deleted ones."""
     row = await reader.fetch_one("SELECT count(*) FROM rooms WHERE owner_id = ? AND state <> 'deleted'", (owner_id,))
     return 0 if row is None else int(row[0])
-
-
-async def count_by_state(reader: Reader) -> dict[str, int]:
-    """Return how many rooms are in each state; reads the whole registry, for operators."""
-    rows = await reader.fetch_all("SELECT state, count(*) FROM rooms GROUP BY state")
-    return {row[0]: row[1] for row in rows}

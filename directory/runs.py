@@ -1,6 +1,6 @@
-"""Rows of `runs`: jobs that an operator began, how far each is, and what came of it.
+"""Rows of `runs`: jobs that an operator started, with their progress and their results.
 
-What is left to do is never read from here: a job that was cut short is begun anew, and does what is left.
+The remaining work is never read from here: an interrupted job is started again, and finds the remaining work itself.
 """
 
 from dataclasses import dataclass, replace
@@ -9,22 +9,22 @@ from typing import Any, Final, Literal
 import orjson
 
 import ids
+from database.connections import Row
 from directory import audit, errors
-from directory.connections import Row
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 
 State = Literal["running", "done", "failed", "cancelled"]
 START: Final = 2**63 - 1
 """The cursor before the newest job."""
 RUNNING_MAX: Final = 4
-"""Jobs that run at once: they share the disk with everybody who talks."""
+"""Jobs that run at the same time: they share the disk with all messages. Beyond it 409."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A job; times in milliseconds UTC. `done_count` of `total_count` is in units of its own; `result` is there once it
-    is done, `error` once it failed. The cursor after it is its id."""
+    """A job; times in milliseconds UTC. `done_count` of `total_count` is in units of its own; `result` is set when it
+    is done, `error` when it failed. The cursor of the next page is its id."""
 
     id: int
     kind: str
@@ -56,10 +56,10 @@ async def start(
     room_id: ids.RoomId,
     *,
     by: ids.UserId | None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> Run:
-    """Begin a job upon a room, with a line in the audit log.
+    """Start a job on a room, with a line in the audit log.
 
     Raises RunningAlreadyError when the room has one of the kind, and TooManyRunsError.
     """
@@ -75,7 +75,9 @@ async def start(
     )
     about = {"kind": kind, "job_id": str(run_id)}
     where = ("room", room_id)
-    await audit.append(writer, "job.started", by=by, resource=where, metadata=about, origin=origin, now_ms=now_ms)
+    await audit.append(
+        writer, audit.Action.JOB_STARTED, by=by, resource=where, metadata=about, client=client, now_ms=now_ms
+    )
     return await find(writer, run_id)
 
 
@@ -97,7 +99,7 @@ async def list_page(reader: Reader, *, before: int = START, limit: int) -> list[
 
 
 async def note_progress(writer: Writer, run_id: int, done: int, total: int, *, now_ms: int) -> None:
-    """Keep how far a running job is."""
+    """Store the progress of a running job."""
     await writer.execute(
         "UPDATE runs SET done_count = ?, total_count = ?, updated_at = ? WHERE id = ? AND state = 'running'",
         (done, total, now_ms, run_id),
@@ -113,7 +115,7 @@ async def finish(
     error: str | None = None,
     now_ms: int,
 ) -> None:
-    """Keep how a running job ended; one that ended already stays as it is."""
+    """Store the end of a running job; one that ended already stays as it is."""
     await writer.execute(
         "UPDATE runs SET state = ?1, result = ?2, error = ?3, updated_at = ?4, finished_at = ?4 "
         "WHERE id = ?5 AND state = 'running'",
@@ -122,7 +124,7 @@ async def finish(
 
 
 async def abandon(writer: Writer, *, now_ms: int) -> int:
-    """End the jobs of a server that is gone, and return how many there were."""
+    """End the jobs of a server that ended, and return their number."""
     rows = await writer.fetch_all(
         "UPDATE runs SET state = 'failed', error = 'the server ended', updated_at = ?1, finished_at = ?1 "
         "WHERE state = 'running' RETURNING id",

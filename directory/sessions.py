@@ -1,7 +1,7 @@
 """Rows of `sessions`: opaque 256-bit tokens, of which only the SHA-256 is kept.
 
-A session whose time has passed stays dead: nothing slides it, and whoever finds it ends it, so that a clock that
-steps back does not bring it to life.
+An expired session stays expired: nothing extends it, and the lookup that finds it ends it, so that it does not work
+again when the clock steps back.
 """
 
 import hashlib
@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import ids
+from database.connections import Row, with_flags
 from directory import errors
 from directory.changes import SessionChanged
-from directory.connections import Row, with_flags
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 
 PER_USER_MAX: Final = 100
-"""The oldest session ends when one more starts: a login loop may not fill the disk."""
+"""Sessions of one user. The oldest ends when one more starts, so that a login loop does not fill the disk."""
 
 SLIDE_EVERY_MS: Final = 3_600_000
-"""A session slides at most once an hour: a day of use costs 24 small writes, not one for each request."""
+"""A session is extended at most once an hour: a day of use costs 24 small writes, not one for each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who a request speaks for: a live session of an active, unbanned user, or a bot's token.
+    """The viewer of a request: the user of a live session, active and not banned, or the bot of a token.
 
-    A bot may do what its token's `scopes` say, and answers to an owner; people have neither, and may do all.
+    A bot may do what its token's `scopes` allow, and has an owner; people have neither, and no scopes limit them.
     """
 
     session_id: int
@@ -59,19 +59,15 @@ class Viewer:
     owner_id: ids.UserId | None = None
 
 
-def _from_row(row: Row) -> Session:
-    return Session(*row)
-
-
 def hash_token(token: str) -> bytes:
-    """Return what is kept of a token."""
+    """Return the hash of a token, which is all that is stored of it."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 async def start(
-    writer: Writer, user_id: ids.UserId, *, session_ms: int, now_ms: int, origin: Origin = NOWHERE
+    writer: Writer, user_id: ids.UserId, *, session_ms: int, now_ms: int, client: ClientInfo = NO_CLIENT
 ) -> tuple[str, Session]:
-    """Start a session that lives `session_ms` and return its token, which is told once, with its row."""
+    """Start a session that lives `session_ms`, and return its token, only this once, with its row."""
     token = secrets.token_urlsafe(32)
     session = Session(
         id=await writer.next_id(now_ms),
@@ -80,13 +76,13 @@ async def start(
         created_at=now_ms,
         last_seen_at=now_ms,
         expires_at=now_ms + session_ms,
-        ip=origin.ip,
-        user_agent=origin.user_agent,
+        ip=client.ip,
+        user_agent=client.user_agent,
     )
     await writer.execute(
         "INSERT INTO sessions (id, token_hash, user_id, created_at, last_seen_at, expires_at, ip, user_agent) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (session.id, session.token_hash, user_id, now_ms, now_ms, session.expires_at, origin.ip, origin.user_agent),
+        (session.id, session.token_hash, user_id, now_ms, now_ms, session.expires_at, client.ip, client.user_agent),
     )
     _tell_ended(
         writer,
@@ -99,24 +95,14 @@ async def start(
     return token, session
 
 
-async def find(reader: Reader, token_hash: bytes) -> Session | None:
-    """Return the row of a session, its time passed or not."""
-    row = await reader.fetch_one(
-        "SELECT id, token_hash, user_id, created_at, last_seen_at, expires_at, ip, user_agent FROM sessions "
-        "WHERE token_hash = ?",
-        (token_hash,),
-    )
-    return None if row is None else _from_row(row)
-
-
 async def find_viewer(reader: Reader, token_hash: bytes, *, now_ms: int) -> Viewer | None:
-    """Return who a token speaks for, its time passed or not; nobody for suspended, deleted and banned users,
+    """Return the viewer of a token, expired or not; None for suspended, deleted and banned users,
     and for bots, who have tokens with scopes (`bot_tokens`) and no sessions."""
     return (await find_viewers(reader, [token_hash], now_ms=now_ms)).get(token_hash)
 
 
 async def find_viewers(reader: Reader, token_hashes: Collection[bytes], *, now_ms: int) -> dict[bytes, Viewer]:
-    """Return who many tokens speak for, by their hashes, as `find_viewer` does."""
+    """Return the viewers of many tokens, by their hashes, as `find_viewer` does."""
     rows = await reader.fetch_all(
         "SELECT s.id, s.token_hash, s.user_id, u.username, u.is_anonymous, u.is_bot, "
         "(SELECT group_concat(p.capability) FROM permissions p WHERE p.user_id = s.user_id), "
@@ -141,7 +127,7 @@ async def of_user(reader: Reader, user_id: ids.UserId, *, now_ms: int) -> list[S
         "WHERE user_id = ? AND expires_at > ? ORDER BY id DESC LIMIT ?",
         (user_id, now_ms, PER_USER_MAX),
     )
-    return [_from_row(row) for row in rows]
+    return [Session(*row) for row in rows]
 
 
 async def end(writer: Writer, token_hash: bytes) -> bool:
@@ -160,7 +146,7 @@ async def end_one(writer: Writer, user_id: ids.UserId, session_id: int) -> None:
 
 
 async def end_all(writer: Writer, user_id: ids.UserId, *, keep: bytes | None = None) -> int:
-    """End every session of a user but the one with the token hash `keep`; returns how many ended."""
+    """End every session of a user but the one with the token hash `keep`; return the number of ended ones."""
     rows = await writer.fetch_all(
         "DELETE FROM sessions WHERE user_id = ? AND token_hash IS NOT ? RETURNING token_hash", (user_id, keep)
     )
@@ -168,7 +154,7 @@ async def end_all(writer: Writer, user_id: ids.UserId, *, keep: bytes | None = N
 
 
 async def slide(writer: Writer, seen: Mapping[bytes, int], *, session_ms: int, now_ms: int) -> None:
-    """Let sessions live `session_ms` from when each was last seen, unless their time has passed by then or by now."""
+    """Extend sessions to `session_ms` from when each was last seen, unless they had expired by then or have by now."""
     await writer.execute_many(
         "UPDATE sessions SET last_seen_at = max(last_seen_at, ?1), expires_at = max(expires_at, ?2) "
         "WHERE token_hash = ?3 AND expires_at > ?4",
@@ -179,7 +165,7 @@ async def slide(writer: Writer, seen: Mapping[bytes, int], *, session_ms: int, n
 
 
 async def purge(writer: Writer, *, now_ms: int) -> int:
-    """Delete the sessions whose time has passed; returns how many."""
+    """Delete the expired sessions, and return their number."""
     rows = await writer.fetch_all("DELETE FROM sessions WHERE expires_at <= ? RETURNING token_hash", (now_ms,))
     return _tell_ended(writer, rows)
 

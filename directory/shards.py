@@ -1,4 +1,4 @@
-"""Rows of `shards`: what each shard last said of itself. The shard is the truth, this an index."""
+"""Rows of `shards`: an index of the last known facts of each shard. The shard itself is authoritative."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import ids
+from database.connections import Row
 from directory import audit, errors
 from directory.changes import RoomChanged
-from directory.connections import Row
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Reader, Writer
-from directory.origins import NOWHERE, Origin
 from directory.rooms import State
 
 Level = Literal["ok", "warn", "critical", "full"]
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-"""From nothing to worry about to read-only."""
+"""Levels of a shard's size, from no concern to read-only."""
 START: Final = (2**63 - 1, 2**63 - 1)
 """The cursor before the largest shard."""
 LIMIT_BYTES_MIN: Final = 1_048_576
-"""Of a limit of its own; an empty shard has a tenth of it. The schema holds it too."""
+"""The smallest limit that a room can have of its own; an empty shard has a tenth of it. The schema has it too."""
 PAGE_MAX: Final = 500
 """Rows of one page of shards."""
 
@@ -28,7 +28,7 @@ PAGE_MAX: Final = 500
 class Shard:
     """One file of one room; times in milliseconds UTC. `name` is the room's, if it has one.
 
-    `size_limit_bytes` is a limit of its own. The cursor that continues after it is (size_bytes, room_id).
+    `size_limit_bytes` is a limit of its own. The cursor of the next page is its (size_bytes, room_id).
     """
 
     room_id: ids.RoomId
@@ -55,13 +55,13 @@ class Shard:
 
     @property
     def used_bytes(self) -> int:
-        """What the shard needs of its file: pages that it freed are used again before the file grows."""
+        """The bytes of the file in use: freed pages are used again before the file grows."""
         return self.size_bytes - self.freelist_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The whole fleet in numbers: how many shards are at each level, in bytes and in messages, and in quarantine."""
+    """The whole fleet in numbers: shards at each level, bytes, messages, and shards in quarantine."""
 
     by_level: Mapping[Level, int] = field(default_factory=dict)
     size_bytes: int = 0
@@ -96,7 +96,7 @@ async def find(reader: Reader, room_id: ids.RoomId) -> Shard:
 
 
 async def of_rooms(reader: Reader, room_ids: Sequence[ids.RoomId]) -> dict[ids.RoomId, Shard]:
-    """Return the shards of rooms by the rooms' ids; those that are not there are left out."""
+    """Return the shards of rooms by the rooms' ids; missing ones are left out."""
     rows = await reader.fetch_all(
         f"SELECT {_COLUMNS} FROM json_each(?) wanted CROSS JOIN shards s ON s.room_id = wanted.value AND s.ordinal = 0 "  # noqa: S608
         "JOIN rooms r ON r.id = s.room_id",
@@ -106,7 +106,7 @@ async def of_rooms(reader: Reader, room_ids: Sequence[ids.RoomId]) -> dict[ids.R
 
 
 async def walk(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX) -> list[Shard]:
-    """Return the shards that ought to have a file, by the ids of their rooms, after one of these."""
+    """Return the shards that should have a file, by room id, after a room id."""
     rows = await reader.fetch_all(
         f"SELECT {_COLUMNS} FROM rooms r JOIN shards s ON s.room_id = r.id AND s.ordinal = 0 "  # noqa: S608
         "WHERE r.id > ? AND r.state IN ('active', 'readonly') AND s.hibernated_at IS NULL ORDER BY r.id LIMIT ?",
@@ -130,7 +130,7 @@ async def largest(
 
 
 async def least_examined(reader: Reader, *, limit: int) -> list[Shard]:
-    """Return the shards that were looked through longest ago, those never looked through first."""
+    """Return the shards whose check is longest ago, those never checked first."""
     rows = await reader.fetch_all(
         f"SELECT {_COLUMNS} FROM shards s JOIN rooms r ON r.id = s.room_id "  # noqa: S608
         "WHERE s.hibernated_at IS NULL AND s.quarantined_at IS NULL AND r.state IN ('active', 'readonly') "
@@ -151,8 +151,8 @@ async def summarize(reader: Reader) -> Summary:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How large one shard may grow that is not like all others: its own limit, None for that of the settings; and when
-    it is full, how large it is already."""
+    """The bound of a shard that differs from most: its own limit, None for that of the settings; and its size in bytes
+    if it is full."""
 
     size_limit_bytes: int | None
     full_bytes: int | None
@@ -174,11 +174,11 @@ async def set_limit(
     size_limit_bytes: int | None,
     *,
     by: ids.UserId | None,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> None:
-    """Give a shard a limit of its own, None for that of the settings, and have it judged anew; with a line in the audit
-    log. Raises RoomNotFoundError."""
+    """Give a shard a limit of its own, None for that of the settings, and have it measured anew; with a line in the
+    audit log. Raises RoomNotFoundError."""
     row = await writer.fetch_one(
         "UPDATE shards SET size_limit_bytes = ?, seen_as = NULL WHERE room_id = ? AND ordinal = 0 RETURNING room_id",
         (size_limit_bytes, room_id),
@@ -187,12 +187,14 @@ async def set_limit(
         raise errors.RoomNotFoundError(room_id)
     about = {"size_limit_bytes": size_limit_bytes}
     where = ("room", room_id)
-    await audit.append(writer, "shard.limited", by=by, resource=where, metadata=about, origin=origin, now_ms=now_ms)
+    await audit.append(
+        writer, audit.Action.SHARD_LIMITED, by=by, resource=where, metadata=about, client=client, now_ms=now_ms
+    )
     writer.tell(RoomChanged(room_id))
 
 
 async def quarantined(reader: Reader) -> dict[ids.RoomId, str]:
-    """Return the shards that nobody is let into, with what is wrong with each."""
+    """Return the shards in quarantine, with the problem of each."""
     rows = await reader.fetch_all(
         "SELECT room_id, coalesce(problem, 'an operator closed it') FROM shards WHERE quarantined_at IS NOT NULL"
     )
@@ -200,7 +202,7 @@ async def quarantined(reader: Reader) -> dict[ids.RoomId, str]:
 
 
 async def note_problem(writer: Writer, room_id: ids.RoomId, problem: str | None, *, seen_as: str | None = None) -> None:
-    """Keep what is wrong with a shard, None for nothing; and how its files looked then, None to have it seen again."""
+    """Store the problem of a shard, None for none, and the state of its files then, None to have it measured again."""
     await writer.execute(
         "UPDATE shards SET problem = ?, seen_as = ? WHERE room_id = ? AND ordinal = 0",
         (problem and problem[:1000], seen_as, room_id),
@@ -208,7 +210,7 @@ async def note_problem(writer: Writer, room_id: ids.RoomId, problem: str | None,
 
 
 async def quarantine(writer: Writer, room_id: ids.RoomId, problem: str, *, seen_as: str | None, now_ms: int) -> bool:
-    """Let nobody into a shard; return whether that is new."""
+    """Put a shard into quarantine; return whether that is new."""
     await note_problem(writer, room_id, problem, seen_as=seen_as)
     row = await writer.fetch_one(
         "UPDATE shards SET quarantined_at = ? WHERE room_id = ? AND ordinal = 0 AND quarantined_at IS NULL "
@@ -220,7 +222,7 @@ async def quarantine(writer: Writer, room_id: ids.RoomId, problem: str, *, seen_
 
 
 async def release(writer: Writer, room_id: ids.RoomId) -> bool:
-    """Let everybody into a shard again and forget its problem; return whether it was in quarantine."""
+    """Release a shard from quarantine and clear its problem; return whether it was in quarantine."""
     row = await writer.fetch_one(
         "UPDATE shards SET quarantined_at = NULL, problem = NULL, seen_as = NULL "
         "WHERE room_id = ? AND ordinal = 0 AND quarantined_at IS NOT NULL RETURNING room_id",
@@ -237,35 +239,35 @@ async def note_release(
     *,
     by: ids.UserId | None,
     is_forced: bool,
-    origin: Origin = NOWHERE,
+    client: ClientInfo = NO_CLIENT,
     now_ms: int,
 ) -> None:
-    """Write into the audit log that somebody let a shard out of quarantine."""
+    """Write into the audit log that somebody released a shard from quarantine."""
     await audit.append(
         writer,
-        "shard.released",
+        audit.Action.SHARD_RELEASED,
         by=by,
         resource=("room", room_id),
         metadata={"is_forced": is_forced},
-        origin=origin,
+        client=client,
         now_ms=now_ms,
     )
 
 
 async def note_examined(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
-    """Keep that a shard was looked through."""
+    """Store the time of a shard's check."""
     await writer.execute("UPDATE shards SET examined_at = ? WHERE room_id = ? AND ordinal = 0", (now_ms, room_id))
 
 
 async def note_tidied(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
-    """Keep that a shard was tidied up."""
+    """Store the time of a shard's optimization."""
     await writer.execute(
         "UPDATE shards SET tidied_at = ?, tidied_seq = last_seq WHERE room_id = ? AND ordinal = 0", (now_ms, room_id)
     )
 
 
 async def note_seqs(writer: Writer, last_seqs: Mapping[ids.RoomId, int]) -> None:
-    """Keep how far the logs of some rooms go; a number never goes back."""
+    """Store the last numbers of some rooms' logs; a stored number never decreases."""
     await writer.execute_many(
         "UPDATE shards SET last_seq = max(last_seq, ?2) WHERE room_id = ?1 AND ordinal = 0", list(last_seqs.items())
     )

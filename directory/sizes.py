@@ -14,20 +14,20 @@ from directory.shards import Level
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 HOURLY_MS: Final = 7 * DAY_MS
-"""How long every hour of a shard's history is kept; of older days only the last hour is."""
+"""Time that every hour of a shard's history is kept; of older days only the last hour is."""
 KEPT_MS: Final = 400 * DAY_MS
-"""How long a day of it is kept: the same day of the year before can be looked at."""
+"""Time that a day of it is kept: a day can be compared with the same day of the year before."""
 FORGOTTEN_AT_ONCE: Final = 5_000
-"""Rows of the history that one call removes, about 20 ms; the next goes on."""
+"""Rows of the history that one call removes, about 20 ms; the next call continues."""
 HISTORY_MAX: Final = 1_000
 """Rows of one shard's history that are read at once: more than there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was seen of a shard at `measured_at`, in milliseconds UTC, with what was made of it.
+    """A measurement of a shard at `measured_at`, in milliseconds UTC, with the level that follows from it.
 
-    `seen_as` is how its files looked before, None if they may have been written to since and look the same.
+    `seen_as` is the state of its files before, None if a later write may have left that state looking the same.
     """
 
     room_id: ids.RoomId
@@ -44,14 +44,14 @@ class Measurement:
 
     @property
     def used_bytes(self) -> int:
-        """What the shard needs of its file."""
+        """The bytes of the file in use."""
         return self.size_bytes - self.freelist_bytes
 
 
 async def record(writer: Writer, seen: Sequence[Measurement]) -> None:
-    """Keep measurements, in the index and in the history; rooms that are gone meanwhile are passed over.
+    """Store measurements in the index and in the history; rooms deleted meanwhile are skipped.
 
-    A shard that was measured has no problem that kept it from being measured.
+    This clears a problem that kept the shard from being measured before.
     """
     await writer.execute_many(
         "UPDATE shards SET schema_version = ?, size_bytes = ?, wal_bytes = ?, freelist_bytes = ?, message_count = ?, "
@@ -98,11 +98,11 @@ async def history(
 
 
 async def thin(writer: Writer, *, now_ms: int) -> int:
-    """Remove what is too old from the history, a bounded number of rows, and return how many."""
+    """Remove a bounded number of rows that are too old from the history, and return their number."""
     row = await writer.fetch_one("SELECT min(measured_at) FROM shard_sizes")
     if row is None or row[0] is None or row[0] >= now_ms - HOURLY_MS:
         return 0
-    # Of two days at a time: a later run finds the hours that a monitor left which did not run for longer.
+    # Two days at a time: after a monitor did not run for longer, later runs remove the remaining hours.
     old = await writer.fetch_all(
         "SELECT room_id, measured_at FROM shard_sizes WHERE measured_at < ?1 LIMIT ?2",
         (now_ms - KEPT_MS, FORGOTTEN_AT_ONCE),
@@ -119,7 +119,7 @@ async def thin(writer: Writer, *, now_ms: int) -> int:
 
 
 async def of_directory(reader: Reader) -> int:
-    """Return how many bytes the directory's own file needs, without the pages that it has free."""
+    """Return the bytes of the directory's own file in use, without free pages."""
     row = await reader.fetch_one(
         "SELECT (p.page_count - f.freelist_count) * s.page_size "
         "FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s"

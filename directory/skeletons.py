@@ -1,4 +1,4 @@
-"""What a username looks like: two names with one skeleton would be taken for each other.
+"""Skeletons of usernames: two names with the same skeleton look alike to a reader.
 
 The idea is the skeleton of Unicode TR39 (unicode.org/reports/tr39, section 4), cut down to the characters that a
 username may have.
@@ -13,7 +13,7 @@ _LONG_RUN: Final = re.compile(r"(.)\1{2,}")
 
 
 def skeleton(username: str) -> str:
-    """Return what a username looks like: case and underscores gone, look-alikes one letter, long runs cut to two."""
+    """Return a username without case and underscores, with look-alikes as one letter and long runs cut to two."""
     looks = username.casefold().translate(_LOOKALIKES)
     for pair, letter in _LOOKALIKE_PAIRS:
         looks = looks.replace(pair, letter)

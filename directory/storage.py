@@ -1,8 +1,8 @@
-"""Rows of `storage` and `file_rooms`: how much everyone stores in files, and which rooms are to be looked through.
+"""Rows of `storage` and `file_rooms`: the bytes of files that each user stores, and the rooms due for a file check.
 
-The shards are the truth (`file_usage` in each); these rows are what uploads are admitted against, because no shard
-knows the others. Room is reserved before a shard hears of an upload, so that uploads asked for side by side cannot
-exceed the quota together; what a crash leaves too much or too little is put right when the room is looked through.
+The shards are authoritative (`file_usage` in each); uploads are admitted by these rows, because no shard knows the
+others. Space is reserved before a shard receives an upload, so that concurrent uploads cannot exceed the quota
+together; the file check of the room corrects what a crash left too high or too low.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,14 @@ from directory import errors
 from directory.database import Reader, Writer
 
 SETTLES_AFTER_MS: Final = 60_000
-"""How long after room was reserved the shard may not know of the upload yet; its writes give up much earlier."""
+"""Time after a reservation in which the shard may not know of the upload yet; its writes give up much earlier."""
 LOOK_EVERY_MS: Final = 24 * 3_600_000
-"""How often a room with files is looked through: it is how long an upload without a message is kept."""
+"""Interval of the file check of a room; an upload without a message is kept so long."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRoom:
-    """A room that is due, from the key `place` on; `is_deleted` when nobody can get in any more."""
+    """A room whose file check is due, from the key `place` on; `is_deleted` when the room is."""
 
     room_id: ids.RoomId
     place: str
@@ -31,7 +31,7 @@ class FileRoom:
 
 
 async def used(reader: Reader, user_id: ids.UserId) -> int:
-    """Return how many bytes somebody stores, uploads that are still to come included."""
+    """Return the number of bytes that a user stores, pending uploads included."""
     row = await reader.fetch_one("SELECT coalesce(sum(size_bytes), 0) FROM storage WHERE user_id = ?", (user_id,))
     return 0 if row is None else int(row[0])
 
@@ -39,9 +39,9 @@ async def used(reader: Reader, user_id: ids.UserId) -> int:
 async def reserve(
     writer: Writer, user_id: ids.UserId, room_id: ids.RoomId, size_bytes: int, *, user_bytes_max: int, now_ms: int
 ) -> int:
-    """Reserve room for an upload, and return how many bytes the person then stores; raises QuotaExceededError.
+    """Reserve space for an upload, and return the bytes that the user then stores; raises QuotaExceededError.
 
-    The room will be looked through when the upload is a day old.
+    The file check of the room will be due when the upload is a day old.
     """
     row = await writer.fetch_one(
         "INSERT INTO storage (user_id, room_id, size_bytes, asked_at) SELECT ?1, ?2, ?3, ?5 "
@@ -61,7 +61,7 @@ async def reserve(
 
 
 async def release(writer: Writer, room_id: ids.RoomId, less: Mapping[ids.UserId, int]) -> None:
-    """Count so many bytes less in a room for each of some people."""
+    """Subtract bytes from the usage of each of some users in a room."""
     await writer.execute_many(
         "UPDATE storage SET size_bytes = max(size_bytes - ?, 0) WHERE user_id = ? AND room_id = ?",
         [(size_bytes, user_id, room_id) for user_id, size_bytes in less.items()],
@@ -69,13 +69,13 @@ async def release(writer: Writer, room_id: ids.RoomId, less: Mapping[ids.UserId,
 
 
 async def has_files(reader: Reader, room_id: ids.RoomId) -> bool:
-    """Tell whether a room may have files."""
+    """Return whether a room may have files."""
     return await reader.fetch_one("SELECT 1 FROM file_rooms WHERE room_id = ?", (room_id,)) is not None
 
 
 async def take_due(writer: Writer, *, limit: int, now_ms: int) -> Sequence[FileRoom]:
-    """Return rooms that are due, the longest overdue first, and put each off by a day: whoever dies while looking
-    through one comes back to it then. A room that is hibernated has nothing to remove, and stays due until it wakes."""
+    """Return rooms whose file check is due, the longest overdue first, and postpone each by a day, so that a check cut
+    short by a crash is repeated then. A hibernated room has nothing to remove, and stays due until it wakes."""
     rows = await writer.fetch_all(
         "SELECT f.room_id, f.place, r.state = 'deleted' FROM file_rooms f JOIN rooms r ON r.id = f.room_id "
         "WHERE f.due_at <= ? AND r.state <> 'hibernated' ORDER BY f.due_at LIMIT ?",
@@ -89,16 +89,16 @@ async def take_due(writer: Writer, *, limit: int, now_ms: int) -> Sequence[FileR
 
 
 async def go_on(writer: Writer, room_id: ids.RoomId, *, place: str, due_at: int) -> None:
-    """Have a room that is not through looked at again at a time (milliseconds UTC), from a key on."""
+    """Schedule the rest of a room's unfinished file check at a time (milliseconds UTC), from a key on."""
     await writer.execute("UPDATE file_rooms SET place = ?, due_at = ? WHERE room_id = ?", (place, due_at, room_id))
 
 
 async def recount(writer: Writer, room_id: ids.RoomId, usage: Mapping[ids.UserId, int], *, now_ms: int) -> None:
-    """Make a room's rows what its shard says.
+    """Replace a room's rows by the usage that its shard has.
 
-    Whoever reserved room within SETTLES_AFTER_MS is left alone: the shard may not have said so yet. A room in which
-    nobody stored anything at the last count either is looked through no more: until then bytes may still come for
-    uploads that were given up.
+    Users who reserved space within SETTLES_AFTER_MS are skipped: the shard may not know of it yet. A room without
+    stored files at this and the last count is not checked any more: until then bytes of abandoned uploads may still
+    arrive.
     """
     if not usage:
         await writer.execute(

@@ -1,4 +1,4 @@
-"""Rows of `user_settings`: how people like their client. A missing row means the defaults."""
+"""Rows of `user_settings`: preferences of users for their clients. A missing row means the defaults."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from directory.changes import UserChanged
 from directory.database import Reader, Writer
 
 Audience = Literal["everyone", "shared", "nobody"]
-"""Of whom one takes direct messages: of everyone, of people one shares a room with, or of nobody."""
+"""Senders whose direct messages a user accepts: everyone, people in a shared room, or nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserSettings:
-    """What a client asks for at start; `settings` is the client's own, at most 64 KiB as JSON."""
+    """The settings that a client reads at start; `settings` is the client's own, at most 64 KiB as JSON."""
 
     notifications_enabled: bool = True
     notification_sound: str = "default"
@@ -27,7 +27,7 @@ class UserSettings:
 
 
 class SettingsFields(TypedDict, total=False):
-    """What changes; missing means unchanged. `settings` is replaced whole."""
+    """The changed settings; missing means unchanged. `settings` is replaced whole."""
 
     notifications_enabled: bool
     notification_sound: str
@@ -51,7 +51,7 @@ async def find(reader: Reader, user_id: ids.UserId) -> UserSettings:
 
 
 async def update(writer: Writer, user_id: ids.UserId, fields: SettingsFields, *, now_ms: int) -> UserSettings:
-    """Change what is named in `fields`; raises RefusedValueError for unknown users and values out of bounds."""
+    """Change what is named in `fields`; raises ConstraintError for unknown users and values out of bounds."""
     known = await find(writer, user_id)
     merged = replace(known, **fields)
     await writer.execute(

@@ -1,20 +1,18 @@
-"""Rows of `users`: who people are to others. No credentials here, and nothing that a room keeps.
+"""Rows of `users`: accounts and their public profiles. No credentials here, and nothing that a room keeps.
 
-A username is unique whatever its case, and unlike every other to the eye; id, creation time and being a bot never
-change.
+A username is unique in any case, and does not look like another; id, creation time and being a bot never change.
 """
 
-import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final, Literal, TypedDict, cast
+from typing import Final, Literal, TypedDict
 
 import ids
+from database.connections import Row, with_flags
 from directory import errors
 from directory.changes import UserChanged
-from directory.connections import Row, with_flags
 from directory.database import Reader, Writer
 from directory.skeletons import skeleton
 
@@ -22,6 +20,12 @@ Status = Literal["active", "suspended", "deleted"]
 AgeLayer = Literal["minor", "transitional", "adult"]
 
 _USERNAME: Final = re.compile(r"[A-Za-z0-9_]{3,30}")
+RESERVED_PREFIXES: Final = ("deleted", "guest", "hook", "imported")
+"""Before an underscore: names that the system gives itself, and those that deleted accounts are shown by."""
+RESERVED_NAMES: Final = ("everyone", "here")
+"""Names that call all members of a channel."""
+_RESERVED_PREFIX_LOOKS: Final = frozenset(map(skeleton, RESERVED_PREFIXES))
+_RESERVED_NAME_LOOKS: Final = frozenset(map(skeleton, RESERVED_NAMES))
 PAGE_MAX: Final = 200
 """Rows of one page of users, for operators."""
 
@@ -51,7 +55,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What everybody may see of a user; a deleted user shows nothing but the id."""
+    """The public facts of a user; a deleted user shows nothing but the id."""
 
     id: ids.UserId
     username: str
@@ -62,7 +66,7 @@ class Profile:
 
 
 class ProfileFields(TypedDict, total=False):
-    """What people change of themselves; missing means unchanged."""
+    """The fields that users may change of themselves; missing means unchanged."""
 
     display_name: str | None
     bio: str | None
@@ -92,14 +96,16 @@ async def create(
     is_anonymous: bool = False,
     is_bot: bool = False,
     age_layer: AgeLayer | None = None,
+    is_named_by_system: bool = False,
 ) -> User:
-    """Make an account without credentials.
+    """Make an account without credentials; a reserved name is for those that the system names itself.
 
-    Raises BadUsernameError, UsernameTakenError, ConfusableUsernameError and EmailTakenError.
+    Raises BadUsernameError, ReservedUsernameError, UsernameTakenError, ConfusableUsernameError and EmailTakenError.
     """
-    if _USERNAME.fullmatch(username) is None:
-        raise errors.BadUsernameError
-    await _refuse_taken(writer, username, email)
+    if is_named_by_system:
+        await _refuse_taken(writer, username, email)
+    else:
+        await _refuse_name(writer, username, email)
     user_id = ids.UserId(await writer.next_id(now_ms))
     await writer.execute(
         "INSERT INTO users (id, username, skeleton, email, display_name, is_anonymous, is_bot, age_layer, "
@@ -107,6 +113,24 @@ async def create(
         (user_id, username, skeleton(username), email, display_name, is_anonymous, is_bot, age_layer, now_ms),
     )
     return await find(writer, user_id)
+
+
+async def _refuse_name(writer: Writer, username: str, email: str | None) -> None:
+    if _USERNAME.fullmatch(username) is None:
+        raise errors.BadUsernameError
+    if is_reserved(username):
+        raise errors.ReservedUsernameError(username)
+    await _refuse_taken(writer, username, email)
+
+
+def is_reserved(username: str) -> bool:
+    """Tell whether a name would be taken for an id, for a name that the system gives, or for a call to everyone.
+
+    Names count by their look, so that `gue5t_1` is reserved with `guest_1`; `guesting` is free.
+    """
+    head, mark, _ = username.lstrip("_").partition("_")
+    is_prefixed = mark != "" and skeleton(head) in _RESERVED_PREFIX_LOOKS
+    return is_prefixed or username.isdecimal() or skeleton(username) in _RESERVED_NAME_LOOKS
 
 
 async def _refuse_taken(writer: Writer, username: str, email: str | None) -> None:
@@ -136,7 +160,7 @@ async def find(reader: Reader, user_id: ids.UserId) -> User:
 
 
 async def find_by_username(reader: Reader, username: str) -> User:
-    """Return a user in any status by name, whatever its case; raises UserNotFoundError."""
+    """Return a user in any status by name, in any case; raises UserNotFoundError."""
     row = await reader.fetch_one(
         "SELECT id, username, email, email_verified_at, display_name, avatar_url, bio, is_anonymous, is_bot, locale, "
         "timezone, age_layer, status, created_at, updated_at, last_login_at, deleted_at FROM users WHERE username = ?",
@@ -145,6 +169,26 @@ async def find_by_username(reader: Reader, username: str) -> User:
     if row is None:
         raise errors.UserNotFoundError(username)
     return _from_row(row)
+
+
+async def find_named(reader: Reader, name: str) -> User:
+    """Return a user in any status by an id or a username; raises UserNotFoundError.
+
+    A number is the id of the user who has it, whatever others are called; with an @ before it, it is a username if
+    somebody has it. Usernames that are numbers are from before they were refused.
+    """
+    bare = name.removeprefix("@")
+    number = int(bare) if bare.isascii() and bare.isdecimal() and len(bare) < 20 else None
+    if number is None:
+        return await find_by_username(reader, bare)
+    try:
+        if bare == name and number <= ids.ID_MAX:
+            return await find(reader, ids.UserId(number))
+        return await find_by_username(reader, bare)
+    except errors.UserNotFoundError:
+        if bare == name:
+            return await find_by_username(reader, bare)
+        return await find(reader, ids.UserId(min(number, ids.ID_MAX)))
 
 
 async def list_page(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX) -> list[User]:
@@ -159,7 +203,7 @@ async def list_page(reader: Reader, *, after: int = 0, limit: int = PAGE_MAX) ->
 
 
 async def profiles(reader: Reader, user_ids: Collection[ids.UserId]) -> dict[ids.UserId, Profile]:
-    """Return what everybody may see of these users; ids that nobody has are left out."""
+    """Return the public profiles of these users; unknown ids are left out."""
     rows = await reader.fetch_all(
         "SELECT id, username, display_name, avatar_url, is_bot, status FROM users "
         "WHERE id IN (SELECT value FROM json_each(?))",
@@ -169,7 +213,7 @@ async def profiles(reader: Reader, user_ids: Collection[ids.UserId]) -> dict[ids
 
 
 async def update_profile(writer: Writer, user_id: ids.UserId, fields: ProfileFields, *, now_ms: int) -> User:
-    """Change what is named in `fields`; raises UserNotFoundError and RefusedValueError."""
+    """Change what is named in `fields`; raises UserNotFoundError and ConstraintError."""
     user = await find(writer, user_id)
     await writer.execute(
         "UPDATE users SET display_name = ?, bio = ?, avatar_url = ?, locale = ?, timezone = ?, updated_at = ? "
@@ -188,6 +232,28 @@ async def update_profile(writer: Writer, user_id: ids.UserId, fields: ProfileFie
     return await find(writer, user_id)
 
 
+async def rename(writer: Writer, user_id: ids.UserId, username: str, *, now_ms: int) -> User:
+    """Give a user another username; raises UserNotFoundError, and of `create` what a name is refused for."""
+    await _refuse_name(writer, username, None)
+    await find(writer, user_id)
+    await writer.execute(
+        "UPDATE users SET username = ?, skeleton = ?, updated_at = ? WHERE id = ?",
+        (username, skeleton(username), now_ms, user_id),
+    )
+    writer.tell(UserChanged(user_id))
+    return await find(writer, user_id)
+
+
+async def find_bearers(reader: Reader, usernames: Collection[str]) -> dict[str, ids.UserId]:
+    """Return the active people whose usernames these are in any case, by the text that was asked for."""
+    rows = await reader.fetch_all(
+        "SELECT w.value, u.id FROM json_each(?) w CROSS JOIN users u ON u.username = w.value COLLATE NOCASE "
+        "WHERE u.status = 'active' AND u.is_bot = 0",
+        (json.dumps(list(usernames)),),
+    )
+    return dict(rows)
+
+
 async def set_status(writer: Writer, user_id: ids.UserId, status: Status, *, now_ms: int) -> None:
     """Activate, suspend or delete an account; raises UserNotFoundError. `accounts` also ends the sessions."""
     row = await writer.fetch_one(
@@ -201,61 +267,5 @@ async def set_status(writer: Writer, user_id: ids.UserId, status: Status, *, now
 
 
 async def set_last_login(writer: Writer, user_id: ids.UserId, *, now_ms: int) -> None:
-    """Remember when a user last logged in; nobody else sees it, so no cache is told."""
+    """Store when a user last logged in; no cache has it, so no change is published."""
     await writer.execute("UPDATE users SET last_login_at = ? WHERE id = ?", (now_ms, user_id))
-
-
-async def ensure_placeholders(writer: Writer, names: Iterable[str], *, now_ms: int) -> dict[str, ids.UserId]:
-    """Return a user for every name of an imported history, made without credentials where there is none.
-
-    A name that is a username is that user's, exactly; any other name (odd characters, another's name in another
-    case) gets a username made from it and its digest, and is kept as the display name. Asking again gives the same.
-    Imported names may look alike, because the people were there before us; later accounts may not look like them.
-    """
-    wanted = {name: _derived_username(name) for name in dict.fromkeys(names)}
-    known = await _users_named(writer, [*wanted, *wanted.values()])
-    missing = [name for name in wanted if name not in known and wanted[name] not in known]
-    taken = {username.lower() for username in known}
-    usernames: dict[str, str] = {}
-    for name in missing:
-        free = _USERNAME.fullmatch(name) is not None and name.lower() not in taken
-        usernames[name] = name if free else wanted[name]
-        taken.add(usernames[name].lower())
-    known |= await _insert_placeholders(writer, usernames, now_ms)
-    return {name: known[derived] if derived in known else known[name] for name, derived in wanted.items()}
-
-
-def _derived_username(name: str) -> str:
-    """Return the username of a name that cannot be one: what is left of it, and 48 bits of its SHA-256."""
-    rest = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_")[:17] or "user"
-    return f"{rest}_{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
-
-
-async def _users_named(writer: Writer, usernames: list[str]) -> dict[str, ids.UserId]:
-    rows = await writer.fetch_all(
-        "SELECT username, id FROM users WHERE username IN (SELECT value FROM json_each(?))", (json.dumps(usernames),)
-    )
-    return dict(rows)
-
-
-async def _insert_placeholders(writer: Writer, usernames: dict[str, str], now_ms: int) -> dict[str, ids.UserId]:
-    if not usernames:
-        return {}
-    looks = {username: skeleton(username) for username in usernames.values()}
-    rows = await writer.fetch_all(
-        "SELECT skeleton FROM users WHERE skeleton IN (SELECT value FROM json_each(?))",
-        (json.dumps(sorted(set(looks.values()))),),
-    )
-    taken = {row[0] for row in rows}
-    inserts: list[tuple[int, str, str | None, str | None, int, int]] = []
-    numbers = await writer.next_ids(now_ms, len(usernames))
-    for number, (name, username) in zip(numbers, usernames.items(), strict=True):
-        look = looks[username] if looks[username] not in taken else None
-        taken.add(looks[username])
-        shown = name[:100] or None if name != username else None
-        inserts.append((number, username, look, shown, now_ms, now_ms))
-    await writer.execute_many(
-        "INSERT INTO users (id, username, skeleton, display_name, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
-        inserts,
-    )
-    return {row[1]: cast(ids.UserId, row[0]) for row in inserts}

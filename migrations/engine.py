@@ -1,7 +1,7 @@
-"""Applies numbered SQL files to a database, each exactly once and whole.
+"""Migrations: numbered SQL files, applied to a database, each exactly once and whole.
 
-A file and its row in the `migrations` table are one transaction: there is no half-applied file to find. What is
-applied never changes afterwards (its SHA-256 is kept), and a database from a newer release is left alone.
+A file and its row in the `migrations` table are one transaction: no file is ever half applied. An applied file must not
+change (its SHA-256 is kept), and a database from a newer release is left alone.
 
 MigrationError
 ├── BadMigrationFolderError   the files on disk are not a gap-free NNNN_name.sql series
@@ -25,7 +25,7 @@ _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]{1,80})\.sql")
 
 
 class MigrationError(Exception):
-    """Base of everything that can go wrong with a migration."""
+    """Base of the errors of migrations."""
 
 
 class BadMigrationFolderError(MigrationError):
@@ -33,7 +33,7 @@ class BadMigrationFolderError(MigrationError):
 
 
 class ChangedMigrationError(MigrationError):
-    """An applied file was edited afterwards, so nobody can say what schema the database has."""
+    """An applied file was edited afterwards, so the schema of the database is unknown."""
 
     def __init__(self, version: int, name: str) -> None:
         self.version, self.name = version, name
@@ -65,7 +65,7 @@ class MigrationFailedError(MigrationError):
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file: what it is called and what it does."""
+    """A migration: the version, name, text and hash of its file."""
 
     version: int
     name: str
@@ -100,7 +100,7 @@ def load(folder: Path) -> tuple[Migration, ...]:
 
 
 def applied(connection: apsw.Connection) -> tuple[Applied, ...]:
-    """Return what this database has applied, oldest first; empty for a database without a schema."""
+    """Return the migrations that a database has applied, oldest first; empty for a database without a schema."""
     if connection.pragma("table_info", "migrations") is None:
         return ()
     rows = connection.execute("SELECT version, name, sha256, applied_at FROM migrations ORDER BY version")
@@ -108,7 +108,7 @@ def applied(connection: apsw.Connection) -> tuple[Applied, ...]:
 
 
 def pending(connection: apsw.Connection, migrations: Sequence[Migration]) -> tuple[Migration, ...]:
-    """Return the files this database still lacks; raises ChangedMigrationError or DatabaseTooNewError."""
+    """Return the migrations that a database lacks; raises ChangedMigrationError or DatabaseTooNewError."""
     done = applied(connection)
     if len(done) > len(migrations):
         raise DatabaseTooNewError(done[-1].version, migrations[-1].version)
@@ -121,15 +121,15 @@ def pending(connection: apsw.Connection, migrations: Sequence[Migration]) -> tup
 def apply(connection: apsw.Connection, migrations: Sequence[Migration], *, now_ms: int) -> tuple[Migration, ...]:
     """Bring a database to the newest version and return the files that were applied now.
 
-    Raises what `pending` raises, and MigrationFailedError for the first file that SQLite refuses: the files before
-    it stay applied, the database is as that file found it.
+    Raises the errors of `pending`, and MigrationFailedError for the first file that SQLite refuses: the files before
+    it stay applied, the failed one leaves no change.
     """
     todo = pending(connection, migrations)
     return tuple(migration for migration in todo if _apply_one(connection, migration, now_ms))
 
 
 def _apply_one(connection: apsw.Connection, migration: Migration, now_ms: int) -> bool:
-    """Apply one file and tell whether it was this call that did; another process may have been faster."""
+    """Apply one file, and return whether this call did; another process may have been faster."""
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(

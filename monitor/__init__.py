@@ -1,1 +1,1 @@
-"""The control plane: walks over the fleet of shards."""
+"""The control plane: work on all shards. rookery/server/periodic.py runs it at intervals, rookery/commands/ by hand."""

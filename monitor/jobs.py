@@ -1,5 +1,8 @@
-"""Jobs that an operator begins over HTTP: they go on when the request is answered, tell how far they are, and can be
-cancelled between any two of their steps. How a job stands is in the directory; the work itself is a task here."""
+"""Jobs that an operator starts over HTTP: they outlive the request, report progress, and can be cancelled between any
+two of their steps. The state of a job is in the directory; its work is a task of this process.
+
+Periodic work that nobody starts is a row of rookery/server/periodic.py.
+"""
 
 import asyncio
 import logging
@@ -7,10 +10,11 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final
 
+from database.errors import DatabaseError
 from directory import runs
+from directory.client_info import NO_CLIENT, ClientInfo
 from directory.directory import Directory
 from directory.errors import DirectoryError
-from directory.origins import NOWHERE, Origin
 from directory.runs import Run
 from ids import RoomId, UserId
 from objects.errors import ObjectError
@@ -18,22 +22,22 @@ from shard.errors import ShardError
 
 log = logging.getLogger(__name__)
 
-TELL_SECONDS: Final = 1.0
-"""How often a job writes down how far it is."""
+PROGRESS_SECONDS: Final = 1.0
+"""Time between two updates of a job's progress in the directory."""
 
 Progress = Callable[[int, int], Awaitable[None]]
-"""Told how much is done, of how much."""
+"""Receives the work done so far, and the total."""
 Work = Callable[[RoomId, Progress], Awaitable[dict[str, Any]]]
-"""Does a job upon a room and returns what came of it; raises ShardError, DirectoryError, ObjectError and
-JobFailedError, and can be cancelled."""
+"""Does a job for a room and returns its result; raises ShardError, DatabaseError, DirectoryError,
+ObjectError and JobFailedError, and can be cancelled."""
 
 
 class JobFailedError(Exception):
-    """A job was not done, for a reason that an operator can do something about."""
+    """A job was not done, for a reason that an operator can fix."""
 
 
 class Jobs:
-    """Begins and cancels jobs of the kinds that there are; `close` cancels what still runs."""
+    """The running jobs, each of one of the kinds in `works`; `close` cancels them."""
 
     def __init__(self, directory: Directory, works: Mapping[str, Work], clock: Callable[[], int]) -> None:
         self._directory = directory
@@ -43,25 +47,25 @@ class Jobs:
 
     @property
     def kinds(self) -> Collection[str]:
-        """The kinds of jobs that there are."""
+        """The kinds of jobs that can be started."""
         return self._works.keys()
 
-    async def mend(self) -> None:
-        """End the jobs of the server before this one."""
+    async def abandon_unfinished(self) -> None:
+        """Mark the jobs that an earlier server did not finish as ended."""
         async with self._directory.database.write() as writer:
             if count := await runs.abandon(writer, now_ms=self._clock()):
                 log.warning("jobs were cut short by the end of the server", extra={"count": count})
 
-    async def start(self, kind: str, room_id: RoomId, *, by: UserId | None, origin: Origin = NOWHERE) -> Run:
-        """Begin a job of one of the kinds; raises RunningAlreadyError and TooManyRunsError."""
-        assert kind in self._works, "only kinds that there are can be begun"
+    async def start(self, kind: str, room_id: RoomId, *, by: UserId | None, client: ClientInfo = NO_CLIENT) -> Run:
+        """Start a job of one of the kinds; raises RunningAlreadyError and TooManyRunsError."""
+        assert kind in self._works, "endpoints accept known kinds only"
         async with self._directory.database.write() as writer:
-            run = await runs.start(writer, kind, room_id, by=by, origin=origin, now_ms=self._clock())
+            run = await runs.start(writer, kind, room_id, by=by, client=client, now_ms=self._clock())
         self._tasks[run.id] = asyncio.create_task(self._do(run, room_id))
         return run
 
     async def cancel(self, run_id: int) -> Run:
-        """Have a job end before its next step, and return it as it is then; one that ended already stays as it is.
+        """Cancel a job before its next step, and return its state then; one that has ended is not changed.
 
         Raises RunNotFoundError.
         """
@@ -69,7 +73,7 @@ class Jobs:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-            # One that was cancelled before its first step never knew of it.
+            # A task cancelled before its first step has run no code that could record it.
             if self._tasks.pop(run_id, None) is not None:
                 async with self._directory.database.write() as writer:
                     await runs.finish(writer, run_id, "cancelled", now_ms=self._clock())
@@ -82,23 +86,23 @@ class Jobs:
             await self.cancel(run_id)
 
     async def _do(self, run: Run, room_id: RoomId) -> None:
-        told_at = 0.0
+        reported_at = 0.0
 
-        async def tell(done: int, total: int) -> None:
-            nonlocal told_at
-            if time.monotonic() - told_at >= TELL_SECONDS:
-                told_at = time.monotonic()
+        async def report(done: int, total: int) -> None:
+            nonlocal reported_at
+            if time.monotonic() - reported_at >= PROGRESS_SECONDS:
+                reported_at = time.monotonic()
                 async with self._directory.database.write() as writer:
                     await runs.note_progress(writer, run.id, done, total, now_ms=self._clock())
 
         try:
-            result = await self._works[run.kind](room_id, tell)
+            result = await self._works[run.kind](room_id, report)
             await self._end(run, "done", result=result)
         except asyncio.CancelledError:
             await self._end(run, "cancelled")
-        except (ShardError, DirectoryError, ObjectError, JobFailedError) as error:
+        except (ShardError, DatabaseError, DirectoryError, ObjectError, JobFailedError) as error:
             await self._end(run, "failed", error=str(error))
-        except Exception as error:  # the job failed by a mistake of ours; the server goes on
+        except Exception as error:  # the job failed by a mistake of ours; the server continues
             log.exception("a job failed", extra={"kind": run.kind, "room_id": room_id})
             await self._end(run, "failed", error=f"unexpected: {type(error).__name__}")
         finally:

@@ -1,6 +1,6 @@
-"""How serious a shard's size is, and when it will be full: pure functions, which the monitor asks about each shard.
+"""Levels of a shard's size, and a forecast of the day on which it is full: pure functions.
 
-What counts is what a shard uses: pages that it has freed are taken for the next messages before its file grows.
+The size that counts is what a shard uses: free pages take the next messages before its file grows.
 """
 
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from typing import Final
 from directory.shards import LEVELS, Level
 
 HYSTERESIS_PERCENT: Final = 2
-"""How far below its threshold a shard must fall before it leaves a level: what stays near it alerts nobody twice."""
+"""Distance below its threshold at which a shard leaves a level, so that a size near it raises no second alert."""
 DAY_MS: Final = 86_400_000
 SPAN_MS_MIN: Final = 6 * 3_600_000
-"""A shorter history says nothing about days: an import looks like a room that is full tomorrow."""
+"""Shortest history for a forecast: in a shorter one, an import looks like a room that is full tomorrow."""
 HORIZON_MS: Final = 3_650 * DAY_MS
-"""What lies ten years ahead is no forecast."""
+"""Farthest day of a forecast: ten years."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Where levels begin, in percent of `limit_bytes`; `full` begins at the limit itself."""
+    """Thresholds of the levels, in percent of `limit_bytes`; `full` begins at the limit itself."""
 
     limit_bytes: int
     warn_percent: int = 80
@@ -32,7 +32,7 @@ class Thresholds:
 
 
 def judge(size_bytes: int, thresholds: Thresholds, previous: Level = "ok") -> Level:
-    """Return how serious a size is for a shard that was at the level `previous`.
+    """Return the level of a size, for a shard that was at the level `previous`.
 
     It rises as soon as a threshold is reached, and falls when it is HYSTERESIS_PERCENT below.
     """
@@ -43,6 +43,11 @@ def judge(size_bytes: int, thresholds: Thresholds, previous: Level = "ok") -> Le
     return min(kept, previous, key=LEVELS.index)
 
 
+def opens_below(limit_bytes: int) -> int:
+    """Return the size below which a full shard takes messages again."""
+    return limit_bytes * (100 - HYSTERESIS_PERCENT) // 100
+
+
 def _highest(size_bytes: int, thresholds: Thresholds, less_percent: int) -> Level:
     def is_reached(level: Level) -> bool:
         return size_bytes * 100 >= thresholds.limit_bytes * (thresholds.begins_at(level) - less_percent)
@@ -51,10 +56,10 @@ def _highest(size_bytes: int, thresholds: Thresholds, less_percent: int) -> Leve
 
 
 def full_on(history: Sequence[tuple[int, int]], limit_bytes: int, *, now_ms: int) -> int | None:
-    """Return when a shard reaches its limit, by the straight line that fits its history of (measured_at, size_bytes)
-    best; None where it does not grow, where that is too far away, or where there is too little to go by.
+    """Return the time at which a shard reaches its limit, in milliseconds UTC, by the least-squares line through its
+    history of (measured_at, size_bytes). None where it does not grow, for a too distant day, or a too short history.
 
-    What was measured later than now, before the clock went back, is left out.
+    Measurements later than now, from before the clock was set back, are left out.
     """
     points = [(at, size) for at, size in history if at <= now_ms]
     if not points or max(at for at, _ in points) - min(at for at, _ in points) < SPAN_MS_MIN:

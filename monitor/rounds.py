@@ -1,7 +1,7 @@
-"""A monitor's round: measure what changed, judge the directory itself, tell who is to be told.
+"""The rounds of the monitor: measure the shards that changed, judge the directory's own size, deliver alerts.
 
-Rounds begin when the settings' cron expressions say so. A round that fails is told in the log; the next one does what
-it left, because what is to be done is read from what is there.
+Rounds begin when the settings' cron expressions say so. A round that fails is logged; the next one does the work that
+is left, because each reads it from the stores.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ from typing import Final, TypeVar
 
 from config import crons
 from config.settings import Database
-from directory import alerts, shards, sizes
+from directory import alerts, failures, shards, sizes
 from directory.alerts import Change, Sink
 from directory.directory import Directory
 from directory.shards import Level, Summary
-from monitor import turns
+from monitor import lock
+from monitor.alert_delivery import AlertDelivery
 from monitor.levels import Thresholds, judge
+from monitor.maintenance import Maintained, Maintenance
 from monitor.sizes import SizeWalk, Tally
-from monitor.telling import Telling
-from monitor.tending import Tended, Tending
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,115 +32,128 @@ MINUTE_MS: Final = 60_000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round did, and how the fleet is after it; `seconds` is how long it took."""
+    """Result of a round, and the state of the fleet after it; `delivered` counts alerts that channels accepted."""
 
     began_at: int
     seconds: float
     tally: Tally
-    told: int
+    delivered: int
     summary: Summary
 
 
 @dataclass(slots=True)
-class Standing:
-    """What is known of the rounds of this process, for metrics; None before the first."""
+class RoundStats:
+    """Figures of the rounds of this process, for metrics; `last` is None before the first."""
 
     last: Round | None = None
     failed: int = 0
     skipped: int = 0
     open_alerts: int = 0
+    set_aside: int = 0
     summary: Summary = field(default_factory=Summary)
 
 
 class Rounds:
-    """Goes round when asked, or when it is time; `lock` is the file that one monitor at a time holds."""
+    """Rounds on demand and by schedule; `lock_path` is the file that one monitor at a time locks."""
 
     def __init__(
         self,
         directory: Directory,
         binding: Database,
         walk: SizeWalk,
-        telling: Telling,
-        tending: Tending,
-        lock: Path,
+        delivery: AlertDelivery,
+        maintenance: Maintenance,
+        lock_path: Path,
         clock: Callable[[], int],
     ) -> None:
         self._directory = directory
         self._binding = binding
         self._walk = walk
-        self._telling = telling
-        self._tending = tending
-        self._lock = lock
+        self._delivery = delivery
+        self._maintenance = maintenance
+        self._lock_path = lock_path
         self._clock = clock
-        self.standing = Standing()
+        self.stats = RoundStats()
 
-    async def go(self) -> Round | None:
-        """Go round once, and return what was done; None when another monitor is going round.
+    async def run_round(self) -> Round | None:
+        """Run one round, and return its result; None while another monitor runs one.
 
-        Raises DirectoryError and OSError, as the walk does.
+        Raises DatabaseError and OSError, as `SizeWalk.run` does.
         """
-        with turns.taken(self._lock) as is_mine:
+        with lock.acquire(self._lock_path) as is_mine:
             if not is_mine:
-                self.standing.skipped += 1
+                self.stats.skipped += 1
                 return None
             began_at, began = self._clock(), time.perf_counter()
-            tally = await self._walk.run()
-            tally.alerts += await judge_directory(self._directory, self._binding, self._telling.sinks, self._clock())
-            told = await self._telling.run()
+            try:
+                tally = await self._walk.run()
+            except Exception:
+                # Alerts wait for no walk: why it fails may be among them.
+                await self._safely(self._delivery.run())
+                raise
+            tally.alerts += await judge_directory(self._directory, self._binding, self._delivery.sinks, self._clock())
+            delivered = await self._delivery.run()
             async with self._directory.database.read() as reader:
                 summary = await shards.summarize(reader)
-                self.standing.open_alerts = await alerts.count_open(reader)
-            self.standing.summary = summary
-            self.standing.last = Round(began_at, time.perf_counter() - began, tally, told, summary)
-            return self.standing.last
+                self.stats.open_alerts = await alerts.count_open(reader)
+                self.stats.set_aside = await failures.count(reader)
+            self.stats.summary = summary
+            self.stats.last = Round(began_at, time.perf_counter() - began, tally, delivered, summary)
+            return self.stats.last
 
-    async def tend(self, tally: Tally) -> Tended | None:
-        """Look shards through and tidy them up after a round, and tell what came of it; None when another monitor does.
+    async def maintain(self, tally: Tally) -> Maintained | None:
+        """Check and optimize shards after a round, and deliver the resulting alerts; None while another monitor does.
 
-        Raises DirectoryError.
+        Raises DatabaseError.
         """
-        done = await self._tending.go(tally)
-        # Whoever goes round at this moment tells it, or the next round does.
-        with turns.taken(self._lock) as is_mine:
-            if is_mine:
-                await self._telling.run()
+        try:
+            done = await self._maintenance.run(tally)
+        finally:
+            await self.deliver()
         return done
 
-    async def run(self, expressions: Iterable[str], done: Callable[[Round | None], None] = lambda _round: None) -> None:
-        """Go round whenever one of the expressions fires, until cancelled; `done` hears of each round.
+    async def deliver(self) -> None:
+        """Deliver the alerts that are due, outside of a round."""
+        # A round that runs at this moment delivers them, or the next one does.
+        with lock.acquire(self._lock_path) as is_mine:
+            if is_mine:
+                await self._delivery.run()
 
-        What takes its time goes on beside the next rounds, once at a time.
+    async def run(self, expressions: Iterable[str], done: Callable[[Round | None], None] = lambda _round: None) -> None:
+        """Run a round whenever one of the expressions fires, until cancelled; `done` is called with each result.
+
+        Maintenance runs beside the next rounds, one run at a time.
         """
         expressions = tuple(expressions)
         last = self._clock() // MINUTE_MS
-        tending: asyncio.Task[object] | None = None
+        maintaining: asyncio.Task[object] | None = None
         try:
             while True:
-                # Never longer than a minute, whatever the clock does meanwhile.
+                # Never longer than a minute, even if the clock is set meanwhile.
                 await asyncio.sleep((MINUTE_MS - self._clock() % MINUTE_MS) / 1_000 + 0.05)
                 minute = self._clock() // MINUTE_MS
                 if minute != last and crons.fires(expressions, minute):
-                    gone = await self._safely(self.go())
-                    done(gone)
-                    if gone is not None and (tending is None or tending.done()):
-                        tending = asyncio.create_task(self._safely(self.tend(gone.tally)))
+                    result = await self._safely(self.run_round())
+                    done(result)
+                    if result is not None and (maintaining is None or maintaining.done()):
+                        maintaining = asyncio.create_task(self._safely(self.maintain(result.tally)))
                 last = minute
         finally:
-            if tending is not None:
-                tending.cancel()
-                await asyncio.wait([tending])
+            if maintaining is not None:
+                maintaining.cancel()
+                await asyncio.wait([maintaining])
 
-    async def _safely(self, doing: Awaitable[T]) -> T | None:
+    async def _safely(self, work: Awaitable[T]) -> T | None:
         try:
-            return await doing
-        except Exception:  # the next round does what this one left
-            self.standing.failed += 1
+            return await work
+        except Exception:  # the next round does the work that this one left
+            self.stats.failed += 1
             log.exception("a round of the monitor failed")
             return None
 
 
 async def judge_directory(directory: Directory, binding: Database, sinks: Sequence[Sink], now_ms: int) -> int:
-    """Alert when the size of the directory itself reaches another level, and return whether it did."""
+    """Raise an alert when the directory's own size reaches another level; return the count of alerts, 0 or 1."""
     thresholds = Thresholds(binding.size_limit_bytes, binding.warn_percent, binding.critical_percent)
     async with directory.database.write() as writer:
         used_bytes = await sizes.of_directory(writer)

@@ -1,4 +1,4 @@
-"""Moves the bytes of objects between files and callers in bounded chunks, comparing size and hash on the way."""
+"""Transfer of the bytes of objects in bounded chunks, in which size and hash are compared."""
 
 import contextlib
 import errno
@@ -12,20 +12,20 @@ from objects.store import Content, Head, Source
 from objects.threads import Threads
 
 CHUNK_BYTES: Final = 256 * 1024
-"""Large enough that the change of thread costs little beside the copy, small enough for many at once."""
+"""Bytes of a chunk: the copy takes longer than the switch to a thread, and many fit into memory at once."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Readable(Protocol):
-    """What chunks are read from: a file, or the body of an answer."""
+    """A source of chunks: a file, or the body of a response."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 @contextlib.contextmanager
 def disk_faults() -> Iterator[None]:
-    """Raise a disk's errors as the store's: StoreFullError or StoreUnavailableError."""
+    """Translate errors of the disk into StoreFullError or StoreUnavailableError."""
     try:
         yield
     except OSError as error:
@@ -35,7 +35,7 @@ def disk_faults() -> Iterator[None]:
 
 
 async def receive(source: Source, content: Content, write: Callable[[bytes], object], threads: Threads) -> None:
-    """Write what a source gives, and raise ContentMismatchError as soon as it is not the announced content.
+    """Write the bytes of a source, and raise ContentMismatchError as soon as they differ from the announced content.
 
     `write` is called in a thread, chunk by chunk.
     """
@@ -62,7 +62,7 @@ async def _chunks(source: Source, threads: Threads) -> AsyncGenerator[bytes]:
     if isinstance(source, bytes):
         yield source
     elif isinstance(source, Path):
-        # Opened here, not in a thread: whoever is cancelled while a thread opens it would leave it open.
+        # Opened here, not in a thread: a task cancelled while a thread opens it would leave it open.
         with source.open("rb") as file:
             while chunk := await threads.run(file.read, CHUNK_BYTES):
                 yield chunk
@@ -72,7 +72,7 @@ async def _chunks(source: Source, threads: Threads) -> AsyncGenerator[bytes]:
 
 
 async def give(body: Readable, head: Head, size_bytes: int, threads: Threads) -> AsyncGenerator[bytes]:
-    """Yield `size_bytes` of an object in chunks; when that is all of it, compare its hash before the last one.
+    """Yield `size_bytes` of an object in chunks; for a whole object, compare its hash before the last chunk.
 
     Raises CorruptObjectError.
     """

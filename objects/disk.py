@@ -1,7 +1,7 @@
 """The object store in a folder of a local disk: an object is one file, which appears whole and never changes.
 
-A file begins with one line that says what the object is, so that no second file or attribute can be lost or disagree:
-`rookery-object 1 <size> <sha256> <type>`. Its modification time is when it was stored.
+A file begins with one line that describes the object, so that no second file or attribute can be lost or differ:
+`rookery-object 1 <size> <sha256> <type>`. Its modification time is the time at which it was stored.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ from objects.threads import Threads
 _INCOMING: Final = ".incoming"
 _LINE_BYTES_MAX: Final = 512
 _LINE: Final = re.compile(rb"rookery-object 1 (\d{1,12}) ([0-9a-f]{64}) ([!-~]+(?: [!-~]+)*)\n")
-_NAMES_AT_ONCE: Final = 50_000
-"""Names of one folder that a walk over everything holds in memory; for as many again it reads the folder once more."""
+NAMES_AT_ONCE: Final = 50_000
+"""Names of one folder that a walk over all keys holds in memory; it reads the folder again for each such part."""
 _PLACE_ATTEMPTS: Final = 10
-"""How often folders are made again that a deletion elsewhere removed as empty."""
+"""Tries to make folders that a deletion elsewhere keeps removing as empty."""
 
 
 def open_store(folder: Path, *, threads: int = 4, operations_max: int = 256) -> "DiskStore":
-    """Open the store in a folder, made where it is missing, and remove what killed processes left half-written.
+    """Open the store in a folder, made where it is missing, and remove the unfinished files of killed processes.
 
     At most `operations_max` puts, reads and others are under way at once, on so many threads.
     Raises StoreFullError and StoreUnavailableError.
@@ -46,8 +46,8 @@ def open_store(folder: Path, *, threads: int = 4, operations_max: int = 256) -> 
             incoming = folder / _INCOMING
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             incoming.mkdir(mode=0o700, exist_ok=True)
-            for left in incoming.iterdir():
-                _remove_abandoned(left)
+            for path in incoming.iterdir():
+                _remove_abandoned(path)
     except StoreUnavailableError as error:
         message = f"{folder} cannot be used as a folder of objects. {error}"
         raise StoreUnavailableError(message, retry_after_seconds=error.retry_after_seconds) from error
@@ -62,7 +62,7 @@ def _remove_abandoned(path: Path) -> None:
 
 
 class DiskStore(Store):
-    """Objects in a folder; clients reach them through the router, by paths that objects.signatures signs."""
+    """Objects in a folder; clients access them through the router, by paths that objects.signatures signs."""
 
     def __init__(self, folder: Path, threads: Threads) -> None:
         self._folder = folder
@@ -87,8 +87,8 @@ class DiskStore(Store):
             try:
                 head = await self._threads.run(opened.begin, start)
                 rest = max(head.content.size_bytes - start, 0)
-                wanted = rest if size_bytes is None else min(size_bytes, rest)
-                async with contextlib.aclosing(contents.give(opened, head, wanted, self._threads)) as chunks:
+                length = rest if size_bytes is None else min(size_bytes, rest)
+                async with contextlib.aclosing(contents.give(opened, head, length, self._threads)) as chunks:
                     yield Reading(head, chunks)
             finally:
                 await self._threads.run(opened.close)
@@ -111,8 +111,8 @@ class DiskStore(Store):
     async def pages(self, prefix: str, *, after: str = "", limit: int = LIST_MAX) -> AsyncIterator[Sequence[str]]:
         keys.check_prefix(prefix)
         keys.check_prefix(after)
-        # One walk for all pages: beginning anew for each would read every name of a folder for every thousand.
-        walk = folders.walk(self._folder, prefix, after, at_once=_NAMES_AT_ONCE)
+        # One walk for all pages: a walk for each would read all names of a folder again for every thousand.
+        walk = folders.walk(self._folder, prefix, after, at_once=NAMES_AT_ONCE)
         with self._threads.operation():
             while page := await self._threads.run(self._take, walk, limit):
                 yield page
@@ -141,7 +141,7 @@ class DiskStore(Store):
                 return  # It is not empty, so those above are not either.
 
     async def forget_unfinished(self, *, after_days: int) -> bool:
-        return True  # `open_store` does, without waiting for days.
+        return True  # `open_store` removes them, without waiting for days.
 
     def sign_put(self, key: str, content: Content, *, now_ms: int, expires_at: int) -> SignedUpload | None:
         return None
@@ -154,7 +154,7 @@ class DiskStore(Store):
 
 
 class _Incoming:
-    """A file that is being written, under a name of its own and a lock that tells it from one that was left."""
+    """A file that is being written, under a temporary name and a lock that tells it from an abandoned one."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder
@@ -167,7 +167,7 @@ class _Incoming:
             while self._file is None:
                 descriptor, name = tempfile.mkstemp(dir=self._folder / _INCOMING)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                # A process that is just opening the store may have taken it for a left one.
+                # A process that is just opening the store may have removed it as abandoned.
                 if os.fstat(descriptor).st_nlink:
                     self._path, self._file = Path(name), os.fdopen(descriptor, "wb")
                 else:
@@ -180,7 +180,7 @@ class _Incoming:
             self._file.write(chunk)
 
     def publish(self) -> None:
-        """Give the whole file its place, durably. Raises ObjectExistsError."""
+        """Link the whole file to its path, durably. Raises ObjectExistsError."""
         assert self._file is not None
         path = folders.path_of(self._folder, self._key)
         with contents.disk_faults():
@@ -194,7 +194,7 @@ class _Incoming:
                     sqlite.sync_folder(self._folder / folder)
 
     def _is_placed(self, path: Path) -> bool:
-        # A deletion may just remove a folder that had become empty.
+        # A deletion may remove an empty folder at the same time.
         with contextlib.suppress(FileNotFoundError):
             _make_folders(path.parent)
             try:
@@ -205,9 +205,9 @@ class _Incoming:
         return False
 
     def discard(self) -> None:
-        """Remove the name it was written under; a published file keeps its other one."""
+        """Remove the temporary name; a published file keeps its other name."""
         if self._file is not None:
-            # What cannot be removed or written out now is removed when the store is opened again.
+            # A file that cannot be removed or closed now is removed when the store is opened again.
             with contextlib.suppress(OSError):
                 self._path.unlink()
             with contextlib.suppress(OSError):
@@ -215,7 +215,7 @@ class _Incoming:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it for their owner alone; what `parents=True` makes is for everyone."""
+    """Make a folder and its parents for their owner alone; `parents=True` would make the parents for everyone."""
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except FileNotFoundError:

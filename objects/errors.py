@@ -1,9 +1,9 @@
-"""What an object store can answer instead of a result.
+"""Errors of object stores.
 
 ObjectError
 ├── BadKeyError                the key (or prefix) is not one that a store accepts
 ├── BadContentError            the announced type, size or hash cannot be that of an object
-├── ContentMismatchError       what arrived is not what was announced; nothing of it was kept
+├── ContentMismatchError       the bytes of an upload are not the announced ones; none were kept
 ├── ObjectNotFoundError        nothing is stored under the key
 ├── ObjectExistsError          another put under the same key was first; nothing was changed
 ├── ObjectTooLargeError        the object has more bytes than the reader takes
@@ -11,11 +11,14 @@ ObjectError
 ├── SignatureRefusedError      a signed path is forged, altered or expired
 ├── StoreFullError             no space left, or a quota is used up; nothing was kept
 └── StoreUnavailableError      the store does not answer now; says when asking again may help
+    └── NotOwnedError          the objects are another installation's: nothing is removed
+
+The `meaning` of a class, where it has one, tells clients how to react.
 """
 
 
 class ObjectError(Exception):
-    """What an object store answers instead of a result."""
+    """Base of the errors of an object store."""
 
 
 class BadKeyError(ObjectError):
@@ -69,6 +72,8 @@ class ObjectTooLargeError(ObjectError):
 class CorruptObjectError(ObjectError):
     """The bytes under the key were changed or lost after they were put."""
 
+    meaning = "The file's bytes were lost or changed in the server's storage; an operator has to look."
+
     def __init__(self, key: str, fault: str) -> None:
         self.key = key
         self.fault = fault
@@ -77,6 +82,8 @@ class CorruptObjectError(ObjectError):
 
 class SignatureRefusedError(ObjectError):
     """The signed path does not allow this request. `is_expired` when it would have, earlier."""
+
+    meaning = "The link is not as the server gave it, or its time is over. Ask for a new one."
 
     def __init__(self, *, is_expired: bool) -> None:
         self.is_expired = is_expired
@@ -88,8 +95,19 @@ class StoreFullError(ObjectError):
 
 
 class StoreUnavailableError(ObjectError):
-    """The store cannot be used now. Whether a put was stored is then unknown: its head tells."""
+    """The store cannot be used now. A put may have been stored or not: `head` tells."""
 
     def __init__(self, message: str, *, retry_after_seconds: int) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class NotOwnedError(StoreUnavailableError):
+    """The own prefix may belong to another installation by now: what is to be removed stays."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing is removed from object storage: this installation does not hold its prefix (see the log, and "
+            "rookery adopt --help).",
+            retry_after_seconds=300,
+        )

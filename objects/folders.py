@@ -1,6 +1,6 @@
-"""Where the disk store keeps the object of a key, so that no folder grows large and keys can be listed in order.
+"""Folders of the disk store: the path of each key, chosen so that no folder grows large and keys are listed in order.
 
-Each word of a key is a folder, the last one a file, and each stands in one of 256 folders that its hash chooses:
+Each word of a key is a folder, the last one a file, and each is in one of 256 folders chosen by its hash:
 `rooms/7/cat.png` is `5d/rooms+/79/7+/b9/cat.png`. The "+" keeps a folder apart from a file of the same name.
 """
 
@@ -28,7 +28,7 @@ def _shelf(word: str) -> str:
 def walk(root: Path, prefix: str, after: str, *, at_once: int) -> Iterator[str]:
     """Yield the keys that begin with `prefix` and come after `after`, in the order of their characters.
 
-    `at_once` is how many names of one folder are held in memory, however many it has.
+    `at_once` is the number of names of one folder that are held in memory, however many it has.
     """
     yield from _walk(root, "", prefix, after, at_once)
 
@@ -51,14 +51,14 @@ def _walk(folder: Path, start: str, prefix: str, after: str, at_once: int) -> It
 
 
 def _may_hold(path: str, prefix: str, after: str) -> bool:
-    """Say whether a path is a wanted key or, when it ends in "/", the beginning of one."""
+    """Tell whether a path is one of the keys or, when it ends in "/", the beginning of one."""
     if path.endswith("/"):
         return (path.startswith(prefix) or prefix.startswith(path)) and (path > after or after.startswith(path))
     return path.startswith(prefix) and path > after
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """Yield the words in a folder, those of folders with a "/" behind them, which is where keys sort them."""
+    """Yield the words in a folder, those of folders followed by "/", as keys are sorted."""
     for shelf in _entries(folder):
         if not shelf.startswith("."):
             for name in _entries(folder / shelf):

@@ -1,6 +1,6 @@
-"""Which keys a store accepts: words of lower-case letters, digits, "_", "." and "-", with "/" between them.
+"""Keys that every store accepts: words of lower-case letters, digits, "_", "." and "-", with "/" between them.
 
-The rule is narrower than any store's own, so that a key means the same object everywhere and never leaves its folder.
+The rule is stricter than any store's own, so that a key means the same object everywhere and never leaves its folder.
 """
 
 import re
@@ -9,13 +9,13 @@ from typing import Final
 from objects.errors import BadKeyError
 
 LENGTH_MAX: Final = 512
-"""Half of what S3 takes."""
+"""Characters of a key: half of the limit of S3."""
 
 WORD_LENGTH_MAX: Final = 200
-"""A word becomes a file's name, and file systems take 255 bytes."""
+"""Characters of a word, which becomes the name of a file: file systems allow 255 bytes."""
 
 WORDS_MAX: Final = 16
-"""Each word is a folder within a folder."""
+"""Words of a key: each is a folder within a folder."""
 
 _WORD: Final = re.compile(rf"[a-z0-9_-][a-z0-9_.-]{{0,{WORD_LENGTH_MAX - 1}}}")
 _PREFIX: Final = re.compile(r"[a-z0-9/_.-]*")
@@ -26,7 +26,7 @@ _RULE: Final = (
 
 
 def is_key(text: str) -> bool:
-    """Say whether a store accepts the text as a key."""
+    """Tell whether a store accepts the text as a key."""
     words = text.split("/")
     return len(text) <= LENGTH_MAX and len(words) <= WORDS_MAX and all(_WORD.fullmatch(word) for word in words)
 

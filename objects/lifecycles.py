@@ -1,4 +1,4 @@
-"""What the S3 store asks of a bucket's lifecycle: that rests of uploads in parts go, and nothing else ever does."""
+"""Lifecycle rules of a bucket: the S3 store adds one that removes unfinished uploads in parts, and nothing else."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -7,7 +7,7 @@ UNFINISHED: Final = "rookery-unfinished-uploads"
 
 
 def with_unfinished(rules: Iterable[dict[str, Any]], *, after_days: int) -> list[dict[str, Any]]:
-    """Return a bucket's rules with the one of ours: a bucket has one list of them, and others may have made theirs."""
+    """Return a bucket's rules with ours added: a bucket has one list, which may have rules of other programs."""
     rule = {
         "ID": UNFINISHED,
         "Status": "Enabled",

@@ -1,6 +1,6 @@
 """The object store in a bucket of an S3-compatible service: Ceph, MinIO, Cloudflare R2, AWS.
 
-The only module that knows boto3. Every call has timeouts and a bounded number of attempts, and runs in bounded threads.
+The only module that uses boto3. Every call has timeouts and a bounded number of attempts, and runs in bounded threads.
 An object's SHA-256 is metadata beside it, because not every service keeps or compares a checksum of its own.
 """
 
@@ -31,17 +31,17 @@ from objects.store import LIST_MAX, Content, Head, Reading, SignedUpload, Source
 from objects.threads import Threads
 
 _SPOOL_BYTES_MAX: Final = 1024 * 1024
-"""An upload above this waits in a temporary file, not in memory, until it is known to be what was announced."""
+"""A larger upload is kept in a temporary file, not in memory, until its bytes were compared with the announced ones."""
 
 PART_BYTES: Final = 16 * 1024 * 1024
 """Larger objects are sent in parts of this size, one in memory at a time; S3 takes 10,000 of at least 5 MiB."""
 
 _SIGNED_SECONDS_MAX: Final = 7 * 24 * 3_600
-"""Signature version 4 allows no more."""
+"""The maximum of signature version 4."""
 
 _RETRY_AFTER_SECONDS: Final = 5
 _UNREADABLE: Final = (BotoCoreError, ResponseParserError, KeyError)
-"""No answer, or none that can be read: one whose head was cut lacks names that we look up."""
+"""No response, or an unreadable one: a response with a truncated head lacks names that are looked up."""
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 _FULL: Final = frozenset({"QuotaExceeded", "InsufficientStorage", "ServiceQuotaExceeded", "XMinioStorageFull"})
 
@@ -61,7 +61,7 @@ def open_store(
     attempts_max: int = 3,
     part_bytes: int = PART_BYTES,
 ) -> "S3Store":
-    """Open the store in an existing bucket. Nothing is sent yet, so nothing is wrong yet.
+    """Open the store in an existing bucket. Nothing is sent yet, so a wrong setting raises no error here.
 
     `path_style` puts the bucket's name into the path instead of the host; R2, Ceph, MinIO and AWS take both.
     A call takes at most `attempts_max` times both timeouts, and the pauses of botocore's standard mode in between.
@@ -75,7 +75,7 @@ def open_store(
         config=Config(
             signature_version="s3v4",
             s3={"addressing_style": "path" if path_style else "virtual", "payload_signing_enabled": True},
-            # boto3's own checksums travel in a trailer that Ceph and R2 did not understand; ours do without.
+            # boto3 sends its own checksums in a trailer that Ceph and R2 did not understand; ours need none.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"mode": "standard", "total_max_attempts": attempts_max},
@@ -89,7 +89,7 @@ def open_store(
 
 
 class S3Store(Store):
-    """Objects in a bucket; clients reach them through signed URLs."""
+    """Objects in a bucket; clients access them through signed URLs."""
 
     def __init__(self, client: Any, bucket_name: str, threads: Threads, *, part_bytes: int = PART_BYTES) -> None:
         self._client = client
@@ -107,7 +107,7 @@ class S3Store(Store):
                     spool.write(chunk)
 
             await contents.receive(source, content, write, self._threads)
-            # radosgw 16 ignores the condition of what is sent in parts: here at least no two write one key at once.
+            # radosgw 16 ignores the condition of uploads in parts: the lock at least prevents two at once from here.
             async with self._large if self._is_large(content) else contextlib.nullcontext():
                 await self._threads.run(self._put, key, spool, content)
 
@@ -132,7 +132,7 @@ class S3Store(Store):
                     **said,
                 )
         except ClientError as error:
-            # A repeated attempt may have met the object that the first one stored before its answer was lost.
+            # A repeated attempt may find the object that the first one stored before its response was lost.
             is_repeated = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
             is_met = _status(error) == 412 or error.response["Error"].get("Code") == "NoSuchUpload"
             if not (is_repeated and is_met and self._put_id(key) == put_id):
@@ -141,9 +141,9 @@ class S3Store(Store):
             _raise(error, key)
 
     def _put_parts(self, key: str, spool: "tempfile.SpooledTemporaryFile[bytes]", said: dict[str, Any]) -> None:
-        """Send an object in parts, of which nothing is seen before the last step."""
+        """Send an object in parts, none of which is visible before the last step."""
         place = {"Bucket": self._bucket_name, "Key": key}
-        # Asked before too: not every service heeds the condition of the last step.
+        # Checked before too: not every service obeys the condition of the last step.
         if self._is_there(key):
             raise ObjectExistsError(key)
         place["UploadId"] = self._client.create_multipart_upload(**place, **said)["UploadId"]
@@ -182,8 +182,8 @@ class S3Store(Store):
         opened = _Opened(self._client, self._bucket_name, key)
         with self._threads.operation():
             try:
-                head, wanted = await self._threads.run(opened.begin, start, size_bytes)
-                async with contextlib.aclosing(contents.give(opened, head, wanted, self._threads)) as chunks:
+                head, length = await self._threads.run(opened.begin, start, size_bytes)
+                async with contextlib.aclosing(contents.give(opened, head, length, self._threads)) as chunks:
                     yield Reading(head, chunks)
             finally:
                 await self._threads.run(opened.close)
@@ -202,7 +202,7 @@ class S3Store(Store):
             is_more = True
             while is_more and len(found) < limit:
                 page, is_more = await self._threads.run(self._page, prefix, after, limit - len(found))
-                # Others may keep things in the bucket that are no objects of ours.
+                # Other programs may keep objects in the bucket whose keys are not ours.
                 found += filter(keys.is_key, page)
                 after = page[-1] if page else after
         return found
@@ -300,7 +300,7 @@ class S3Store(Store):
 
 
 class _Opened:
-    """The body of an answer that is being read."""
+    """The body of a response that is being read."""
 
     def __init__(self, client: Any, bucket_name: str, key: str) -> None:
         self._client = client
@@ -309,7 +309,7 @@ class _Opened:
         self._body: _Body | None = None
 
     def begin(self, start: int, size_bytes: int | None) -> tuple[Head, int]:
-        """Ask for the object or a range, and return its head and how many bytes follow."""
+        """Request the object or a range, and return its head and the count of bytes that follow."""
         if size_bytes == 0:
             return _head(self._client, self._bucket_name, self._key), 0
         asked = {"Bucket": self._bucket_name, "Key": self._key}
@@ -326,9 +326,9 @@ class _Opened:
             _raise(error, self._key)
         with _faults(self._key):
             self._body = answer["Body"]
-            wanted: int = answer["ContentLength"]
-            size = int(answer["ContentRange"].rpartition("/")[2]) if is_range else wanted
-            return _head_of(self._key, answer, size), wanted
+            length: int = answer["ContentLength"]
+            size = int(answer["ContentRange"].rpartition("/")[2]) if is_range else length
+            return _head_of(self._key, answer, size), length
 
     def read(self, size: int, /) -> bytes:
         assert self._body is not None
@@ -351,7 +351,7 @@ def _head(client: Any, bucket_name: str, key: str) -> Head:
             answer = client.head_object(Bucket=bucket_name, Key=key)
         except ClientError as error:
             if _status(error) == 404:
-                # The answer to HEAD has no body that tells a missing object from a missing bucket.
+                # The response to HEAD has no body that tells a missing object from a missing bucket.
                 client.get_object(Bucket=bucket_name, Key=key, Range="bytes=0-0")["Body"].close()
             raise
         return _head_of(key, answer, answer["ContentLength"])
@@ -377,7 +377,7 @@ def _status(error: ClientError) -> int:
 
 @contextlib.contextmanager
 def _faults(key: str) -> Iterator[None]:
-    """Raise what boto3 raises as the store's own errors."""
+    """Translate errors of boto3 into errors of the store."""
     try:
         yield
     except (ClientError, *_UNREADABLE) as error:

@@ -1,4 +1,4 @@
-"""Signs the paths by which the router serves a disk store, as S3 signs URLs: who holds one may do that one thing.
+"""Signatures of the paths by which the router serves a disk store: each grants one upload or download, as in S3.
 
 A signature is an HMAC-SHA256, with a secret of the server, over everything that the grant allows.
 """
@@ -15,7 +15,7 @@ from objects.errors import BadContentError, SignatureRefusedError
 from objects.store import Content
 
 _PURPOSE: Final = "rookery object path 1"
-"""Keeps a signature of these from meaning anything elsewhere, should a secret ever be shared."""
+"""Part of the signed text, so that a signature is of no use elsewhere, should a secret ever be shared."""
 
 _SECRET_BYTES_MIN: Final = 32
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
@@ -29,7 +29,7 @@ class Grant:
     key: str
     content: Content
     filename: str
-    """What a download is saved as; of no meaning for a PUT."""
+    """The name under which a download is saved; unused for a PUT."""
     expires_at: int
 
 

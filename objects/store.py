@@ -1,7 +1,10 @@
-"""What every object store offers: immutable objects under keys, verified when written and when read.
+"""The protocol of object stores: immutable objects under keys, verified when written and when read.
 
 An object's type, size and SHA-256 are announced before its bytes; a store keeps only bytes that agree with them,
-and gives out a whole object only after comparing again.
+and compares them again whenever a whole object is read.
+
+A store of another kind is a module beside disk.py and s3.py; rookery/composition.py chooses the kind by the bucket's
+settings (config/settings.py), and rookery/optional.py loads one that weighs much.
 """
 
 import re
@@ -15,22 +18,22 @@ from urllib.parse import quote
 from objects.errors import BadContentError, ObjectTooLargeError
 
 SIZE_BYTES_MAX: Final = 64 * 1024**3
-"""Several times the largest room: what one request needs hours for is no object of ours."""
+"""Bytes of an object: several times the largest room. One request for more would take hours."""
 
 LIST_MAX: Final = 1_000
-"""S3 gives no more in one page."""
+"""Keys of one page, the maximum of S3."""
 
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?:; ?[A-Za-z0-9!#$&^_.+-]+=[A-Za-z0-9_.+-]+)*")
 _TYPE_LENGTH_MAX: Final = 255
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 Source = bytes | Path | AsyncIterable[bytes]
-"""Where the bytes of an upload come from: memory, a file, or a stream such as a request's body."""
+"""The source of an upload's bytes: memory, a file, or a stream such as a request's body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an object is announced to be; raises BadContentError for what no object can be."""
+    """The announced type, size and hash of an object; raises BadContentError for impossible ones."""
 
     content_type: str
     size_bytes: int
@@ -48,7 +51,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a store knows of an object without reading it; `stored_at` by the store's own clock, in ms UTC."""
+    """The facts that a store has of an object without reading it; `stored_at` by the store's own clock, in ms UTC."""
 
     key: str
     content: Content
@@ -59,8 +62,8 @@ class Head:
 class Reading:
     """An open object, or a range of one: its head, and its bytes in bounded chunks.
 
-    Reading a whole object to its end raises CorruptObjectError unless the hash agrees; the last chunk is given out
-    only after that, so that nobody holds a damaged object complete. A range cannot be verified.
+    Reading a whole object to its end raises CorruptObjectError unless the hash agrees; the last chunk is yielded
+    only after that, so that no caller has all of a damaged object. A range cannot be verified.
     """
 
     head: Head
@@ -69,7 +72,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class SignedUpload:
-    """Where a client may PUT one announced object, and every header that it must send with it."""
+    """The URL to which a client may PUT one announced object, and every header that it must send with it."""
 
     url: str
     headers: Mapping[str, str]
@@ -78,13 +81,13 @@ class SignedUpload:
 class Store(Protocol):
     """An object store. Every method may raise StoreUnavailableError, and BadKeyError for its keys.
 
-    A cancelled call ends when the step that its thread is in has ended, so that nothing goes on behind it.
+    A cancelled call ends when the present step of its thread has ended, so that no work continues after it.
     """
 
     async def put(self, key: str, source: Source, content: Content) -> None:
         """Store an object whole, or not at all.
 
-        Raises ContentMismatchError, ObjectExistsError, StoreFullError, and what `source` raises.
+        Raises ContentMismatchError, ObjectExistsError, StoreFullError, and the errors of `source`.
         """
         ...
 
@@ -107,7 +110,7 @@ class Store(Protocol):
             return b"".join([chunk async for chunk in reading.chunks])
 
     async def verify(self, key: str) -> Head:
-        """Read an object through, in bounded memory, and return its head.
+        """Read all of an object, in bounded memory, and return its head.
 
         Raises ObjectNotFoundError, CorruptObjectError.
         """
@@ -117,7 +120,7 @@ class Store(Protocol):
             return reading.head
 
     async def head(self, key: str) -> Head:
-        """Return what is known of an object. Raises ObjectNotFoundError, CorruptObjectError."""
+        """Return the facts of an object without reading it. Raises ObjectNotFoundError, CorruptObjectError."""
         ...
 
     async def list(self, prefix: str, *, after: str = "", limit: int = LIST_MAX) -> Sequence[str]:
@@ -127,7 +130,7 @@ class Store(Protocol):
     async def pages(self, prefix: str, *, after: str = "", limit: int = LIST_MAX) -> AsyncIterator[Sequence[str]]:
         """Yield all keys with a prefix that come after `after`, in order, `limit` at a time.
 
-        What is put or deleted meanwhile may be among them or not; everything else is, once. Memory is bounded.
+        Keys put or deleted meanwhile may be yielded or not; every other key is, once. Memory is bounded.
         """
         while page := await self.list(prefix, after=after, limit=limit):
             yield page
@@ -136,18 +139,18 @@ class Store(Protocol):
             after = page[-1]
 
     async def delete(self, key: str) -> None:
-        """Remove an object; it is no error that there is none."""
+        """Remove an object, if there is one."""
         ...
 
     async def forget_unfinished(self, *, after_days: int) -> bool:
-        """Have the store itself remove what killed processes left of large uploads, after so many days.
+        """Ask the store to remove unfinished large uploads of killed processes by itself, after so many days.
 
-        False where it will not, by its answer: such rests cost space, and nothing else.
+        Returns False if the store refuses: the unfinished uploads then cost space, and nothing else.
         """
         ...
 
     def sign_put(self, key: str, content: Content, *, now_ms: int, expires_at: int) -> SignedUpload | None:
-        """Let a client upload one announced object until `expires_at`; None where clients cannot reach the store.
+        """Return a URL that uploads one announced object until `expires_at`; None where clients cannot reach the store.
 
         Not every store compares the hash (docs/objects.md): `verify` before trusting the object.
         """
@@ -158,7 +161,7 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None:
-        """Wait for what is under way, and give everything back."""
+        """Wait for operations under way, and release all resources."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Threads of one store, and a bound on the operations under way, so that a slow disk or network cannot pile them up."""
+"""Threads of one store, and a bound on the operations under way, so that a slow disk or network cannot collect many."""
 
 import asyncio
 import contextlib
@@ -41,9 +41,9 @@ class Threads:
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.wait([future])
             if not future.cancelled():
-                future.exception()  # whoever would have heard it is gone
+                future.exception()  # read, or asyncio would log it: no caller awaits it any more
             raise
 
     async def close(self) -> None:
-        """Wait until every step has ended; none may follow."""
+        """Wait until every step has ended; no other may begin."""
         await asyncio.get_running_loop().run_in_executor(None, self._executor.shutdown)

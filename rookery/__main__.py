@@ -1,4 +1,4 @@
-"""`python -m rookery` is `rookery`."""
+"""Entry point of `python -m rookery`, the same as `rookery`."""
 
 from rookery.cli import main
 

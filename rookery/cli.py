@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from rookery import VERSION
-from rookery.commands import archive, audit, doctor, imports, init, migrate, monitor, rooms, serve, users
+from rookery.commands import (
+    adopt,
+    archive,
+    audit,
+    doctor,
+    imports,
+    init,
+    migrate,
+    monitor,
+    rooms,
+    serve,
+    start_anew,
+    users,
+)
 from rookery.options import Options
 from rookery.outputs import Output
 
@@ -58,6 +71,8 @@ def rookery(
 
 app.command()(serve.serve)
 app.command()(init.init)
+app.command()(start_anew.start_anew)
+app.command()(adopt.adopt)
 app.command(name="import")(imports.import_)
 app.command()(doctor.doctor)
 app.add_typer(migrate.app, name="migrate")

@@ -1,47 +1,58 @@
-"""Builds a running Rookery out of its settings: folders, stores, application. Nothing else sees all the parts."""
+"""Composition root: folders and stores made from the settings, for the server and for commands."""
 
 import fcntl
 import logging
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import IO
 
 import sqlite
-from config.settings import Bucket, Settings
+from config.settings import Settings
+from database.database import Schema
+from database.errors import StorageFullError
+from directory import nodes
 from directory.alerts import Sink
+from directory.database import SCHEMA
 from directory.directory import Directory
-from ids import RoomId
+from ids import Generator, RoomId
 from migrations import engine
-from monitor.archiving import Archiver
-from monitor.hibernating import Hibernating
+from monitor import levels
+from monitor.archiver import Archiver
+from monitor.disk_space import DiskSpace
+from monitor.hibernator import Hibernator
 from monitor.sizes import SizeWalk
-from objects import disk, s3
 from objects.store import Store
-from rookery import process
+from rookery import data_folder, object_storage, process
 from rookery.errors import CommandError
-from shard.files import WRITER_CACHE_KIB, Bounds
-from shard.policies import Policy
-from shard.pool import PoolLimits, Publish, ShardPool
-from shard.segment_cache import SegmentCache
+from rookery.installation import Ownership
+from shard.archive.retention import Policy
+from shard.archive.segment_cache import SegmentCache
+from shard.engine.files import WRITER_CACHE_KIB, Bounds
+from shard.engine.pool import PoolLimits, Publish, ShardPool
+from shard.engine.queues import WRITE_DEADLINE_SECONDS
 
 log = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 HEADROOM_PERCENT = 5
-"""How far a full shard may grow: deleting leaves an event, and between two looks at its size a room takes messages."""
+"""Growth that a full shard is allowed: a deletion adds an event, and a room takes messages between two rounds."""
 LOCK = "server.lock"
 MONITOR_LOCK = "monitor.lock"
-TENDING_LOCK = "monitor-tending.lock"
+MAINTENANCE_LOCK = "monitor-tending.lock"
 LOCK_TRIES = 10
 ARCHIVE_CACHE = "archive-cache"
+COMMAND_ARCHIVE_CACHE = "archive-cache.command"
+"""Commands' own copies of segments, beside those of a running server."""
 ARCHIVE_WORK = "archive-work"
 
 
 def now_ms() -> int:
-    """Read the clock, in milliseconds UTC: the only place that does."""
+    """Read the clock, in milliseconds UTC; nothing else reads it."""
     return time.time_ns() // 1_000_000
 
 
@@ -55,7 +66,7 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where archived messages are, and the local copies of what is read of them."""
+    """Object storage of archived messages, and the cache of it on the local disk."""
 
     store: Store
     cache: SegmentCache
@@ -71,9 +82,9 @@ def directory_path(settings: Settings) -> Path:
     return settings.server.data_dir / f"{settings.directory.database_name}.db"
 
 
-def directory_migrations_folder(settings: Settings) -> Path:
-    """Return the folder of the directory's migrations."""
-    return settings.directory.migrations_dir or engine.CENTRAL_FOLDER
+def directory_schema(settings: Settings) -> Schema:
+    """Return the schema of the directory's file: its application id and its migrations."""
+    return replace(SCHEMA, migrations_folder=settings.directory.migrations_dir or SCHEMA.migrations_folder)
 
 
 def shard_migrations_folder(settings: Settings) -> Path:
@@ -82,13 +93,13 @@ def shard_migrations_folder(settings: Settings) -> Path:
 
 
 def size_walk(settings: Settings, directory: Directory) -> SizeWalk:
-    """Return what measures shards, over an open directory."""
+    """Return the size walk of the monitor, over an open directory."""
     migrations = engine.load(shard_migrations_folder(settings))
     return SizeWalk(directory, shards_folder(settings), migrations, settings.shards, sinks(settings), now_ms)
 
 
 def sinks(settings: Settings) -> tuple[Sink, ...]:
-    """Return who is told of alerts."""
+    """Return the kinds of channels that alerts are delivered to."""
     chosen = settings.alerts
     wanted: tuple[tuple[Sink, bool], ...] = (
         ("log", True),
@@ -99,29 +110,60 @@ def sinks(settings: Settings) -> tuple[Sink, ...]:
 
 
 def hard_limit(size_limit_bytes: int) -> int:
-    """Return where SQLite itself stops a shard that is full at this size."""
+    """Return the size at which SQLite itself stops a shard that is full at `size_limit_bytes`."""
     return size_limit_bytes * (100 + HEADROOM_PERCENT) // 100
 
 
+def _bounds(size_limit_bytes: int, cache_kib: int) -> Bounds:
+    return Bounds(hard_limit(size_limit_bytes), cache_kib, levels.opens_below(size_limit_bytes))
+
+
 def prepare(settings: Settings) -> None:
-    """Make the data folder, readable by its owner alone; raises OSError with the path when it cannot."""
+    """Make the data folder, readable by its owner alone; raises OSError with the path when it cannot, and CommandError
+    when there was a directory in it."""
     sqlite.refuse_old_sqlite()
-    for folder in (settings.server.data_dir, shards_folder(settings)):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    refuse_lost_directory(settings)
+    data = settings.server.data_dir
+    if settings.server.data_must_exist and not directory_path(settings).exists():
+        raise CommandError(
+            f"There is no directory in {data}, and [server] data_must_exist says that there is one. Mount the volume, "
+            "or name the right folder. For a first start set data_must_exist to false."
+        )
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def disk_space(settings: Settings) -> DiskSpace:
+    """Return the look at the free space of the data folder."""
+    return DiskSpace(settings.server.data_dir, settings.alerts.disk_free_bytes_min)
+
+
+def refuse_lost_directory(settings: Settings) -> None:
+    """Raise CommandError when the directory is missing and what is beside it shows that there was one."""
+    data_folder.refuse_lost_directory(directory_path(settings), shards_folder(settings), object_folders(settings))
+
+
+def object_folders(settings: Settings) -> tuple[Path, ...]:
+    """Return the folders of object storage that is on disk."""
+    buckets = (settings.archive, settings.files)
+    return tuple(settings.server.data_dir / bucket.bucket_name for bucket in buckets if bucket.endpoint is None)
 
 
 @contextmanager
-def serving_alone(settings: Settings) -> Iterator[None]:
-    """Be the only server of the data folder while the block lasts; raises CommandError when there is one.
+def serving_alone(settings: Settings, *, checks_data: bool = True) -> Iterator[None]:
+    """Lock the data folder for one server while the block lasts; raises CommandError when another has it, and with
+    `checks_data` the errors of `prepare`.
 
-    Two would each finish or undo the rooms that the other is just making. The system lets go of the lock when the
-    process ends, however it ends.
+    Two servers would each finish or undo the rooms that the other is just creating. The system unlocks it at any end
+    of the process, also a crash.
     """
-    prepare(settings)
+    if checks_data:
+        prepare(settings)
     with (settings.server.data_dir / LOCK).open("ab") as lock:
-        # Whoever asks `has_server` holds the lock for some microseconds.
+        # `has_server` holds the lock for some microseconds.
         for _ in range(LOCK_TRIES):
             if _got(lock, fcntl.LOCK_EX):
+                # On a full disk nothing can be opened before the reserve is given up.
+                disk_space(settings).prepare()
                 yield
                 return
             time.sleep(0.01)
@@ -129,7 +171,7 @@ def serving_alone(settings: Settings) -> Iterator[None]:
 
 
 def has_server(settings: Settings) -> bool:
-    """Tell whether a server runs on the data folder now."""
+    """Return whether a server runs on the data folder now."""
     try:
         with (settings.server.data_dir / LOCK).open("rb") as lock:
             return not _got(lock, fcntl.LOCK_SH)
@@ -138,7 +180,7 @@ def has_server(settings: Settings) -> bool:
 
 
 def _got(file: IO[bytes], kind: int) -> bool:
-    """Try to take a lock, which closing the file lets go of, and tell whether it was free."""
+    """Try to lock a file, until it is closed, and tell whether it was free."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -151,14 +193,22 @@ async def open_stores(
     settings: Settings,
     publish: Publish = lambda _room_id, _events: None,
     *,
+    kind: nodes.Kind = "command",
     cache_kib: int = WRITER_CACHE_KIB,
+    checks_shards: bool = True,
 ) -> AsyncIterator[Stores]:
     """Open both stores, and close them when the block ends, with everything acknowledged on disk.
 
-    `cache_kib` is the page cache of each shard that is written to.
+    With `checks_shards` raises CommandError when the shards are those of no room of the directory, or gone.
+
+    `kind` is that of this process, by which its ids differ from others'; `cache_kib` is the page cache of each shard
+    that is written to.
     """
     limits = settings.limits
     async with open_directory(settings) as directory:
+        if checks_shards:
+            await refuse_lost_shards(settings, directory)
+        shards_folder(settings).mkdir(mode=0o700, exist_ok=True)
         pool = ShardPool(
             shards_folder(settings),
             engine.load(shard_migrations_folder(settings)),
@@ -168,11 +218,14 @@ async def open_stores(
                 batch_max=limits.shard_batch_max,
                 writers=limits.shard_writers,
                 readers=limits.shard_readers,
-                read_deadline_seconds=limits.read_deadline_ms / 1000,
-                bounds=Bounds(hard_limit(settings.shards.size_limit_bytes), cache_kib),
+                # A command has no client that waits: its work takes as long as it takes.
+                read_deadline_seconds=limits.read_deadline_ms / 1000 if kind == "server" else inf,
+                write_deadline_seconds=WRITE_DEADLINE_SECONDS if kind == "server" else inf,
+                bounds=_bounds(settings.shards.size_limit_bytes, cache_kib),
             ),
             clock=now_ms,
             publish=publish,
+            generator=Generator(await _take_node(directory, kind)),
         )
         try:
             yield Stores(directory, pool)
@@ -180,8 +233,24 @@ async def open_stores(
             await pool.close()
 
 
+async def _take_node(directory: Directory, kind: nodes.Kind) -> int:
+    """Take a node from the directory; on a full disk one by chance, because rooms are read there too."""
+    try:
+        async with directory.database.write() as writer:
+            return await nodes.take(writer, kind)
+    except StorageFullError:
+        log.warning("the directory has no space left: ids of this process get a node by chance")
+        return random.SystemRandom().choice(nodes.NODES[kind])
+
+
+async def refuse_lost_shards(settings: Settings, directory: Directory) -> None:
+    """Raise CommandError when not one room of the directory has its file."""
+    async with directory.database.read() as reader:
+        await data_folder.refuse_lost_shards(reader, shards_folder(settings))
+
+
 def _shards_open_max(settings: Settings) -> int:
-    """Return how many shards may be open: what the settings say, if the system allows so many files."""
+    """Return how many shards may be open: the number of the settings, if the system allows so many files."""
     wanted, fitting = settings.limits.shards_open_max, process.shards_that_fit(process.raise_file_limit())
     if fitting < wanted:
         facts = {"wanted": wanted, "open_max": fitting}
@@ -190,9 +259,9 @@ def _shards_open_max(settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def open_files(settings: Settings) -> AsyncIterator[Store]:
+async def open_files(settings: Settings, ownership: Ownership) -> AsyncIterator[Store]:
     """Open the object storage of the files of messages, a folder or a bucket, and close it when the block ends."""
-    store = _store(settings, settings.files)
+    store = object_storage.owned(settings, settings.files, ownership)
     try:
         yield store
     finally:
@@ -206,9 +275,9 @@ def missing_archive(settings: Settings) -> Path | None:
 
 
 @asynccontextmanager
-async def open_archive_store(settings: Settings) -> AsyncIterator[Store]:
+async def open_archive_store(settings: Settings, ownership: Ownership) -> AsyncIterator[Store]:
     """Open the object storage of archived messages alone, and close it when the block ends."""
-    store = _store(settings, settings.archive)
+    store = object_storage.owned(settings, settings.archive, ownership)
     try:
         yield store
     finally:
@@ -216,12 +285,14 @@ async def open_archive_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def open_archive(settings: Settings, *, cache_name: str = ARCHIVE_CACHE) -> AsyncIterator[Archive]:
+async def open_archive(
+    settings: Settings, ownership: Ownership, *, cache_name: str = ARCHIVE_CACHE
+) -> AsyncIterator[Archive]:
     """Open the object storage of archived messages and a cache of it, and close both when the block ends.
 
     Processes that run side by side each need a cache of their own.
     """
-    async with open_archive_store(settings) as store:
+    async with open_archive_store(settings, ownership) as store:
         folder = settings.server.data_dir / cache_name
         cache = SegmentCache(store, folder, bytes_max=settings.history.archive_cache_bytes_max)
         try:
@@ -231,7 +302,7 @@ async def open_archive(settings: Settings, *, cache_name: str = ARCHIVE_CACHE) -
 
 
 def open_archiver(settings: Settings, stores: Stores, archive: Archive) -> Archiver:
-    """Return what moves history into the archive; the folders it works in are made when they are needed."""
+    """Return the archiver; the folders that it works in are made when they are needed."""
     return Archiver(
         stores.pool,
         archive.store,
@@ -244,44 +315,35 @@ def open_archiver(settings: Settings, stores: Stores, archive: Archive) -> Archi
 
 
 def archive_policy(settings: Settings) -> Policy:
-    """Return what becomes of old messages where no room says otherwise."""
+    """Return the retention policy of rooms without their own."""
     rules = settings.history
     return Policy(rules.archive_after_days or None, rules.delete_after_days or None)
 
 
 @asynccontextmanager
-async def open_hibernating(
-    settings: Settings, stores: Stores, *, woken: Callable[[RoomId], None] = lambda _room_id: None
-) -> AsyncIterator[Hibernating]:
-    """Have rooms that are hibernated brought back when they are asked for, once what a crash left is removed.
+async def open_hibernator(
+    settings: Settings,
+    stores: Stores,
+    ownership: Ownership,
+    *,
+    woken: Callable[[RoomId], None] = lambda _room_id: None,
+) -> AsyncIterator[Hibernator]:
+    """Open the hibernator, by which requests wake hibernated rooms, once the files that a crash left are set aside.
 
-    Only for who serves alone; `woken` hears of each room that is back, or was shut and stayed.
+    Only for a process that holds the server's lock; `woken` is called with each room that was woken, or that was
+    closed and did not hibernate.
     """
-    store = _store(settings, settings.archive)
+    store = object_storage.owned(settings, settings.archive, ownership)
     migrations = engine.load(shard_migrations_folder(settings))
-    hibernating = Hibernating(
+    hibernator = Hibernator(
         stores.directory, stores.pool, store, shards_folder(settings), migrations, now_ms, woken=woken
     )
     try:
-        await hibernating.mend()
-        yield hibernating
+        await hibernator.recover()
+        yield hibernator
     finally:
-        await hibernating.close()
+        await hibernator.close()
         await store.close()
-
-
-def _store(settings: Settings, bucket: Bucket) -> Store:
-    if bucket.endpoint is None:
-        return disk.open_store(settings.server.data_dir / bucket.bucket_name)
-    assert bucket.access_key_id is not None, "settings with an endpoint have its keys"
-    assert bucket.secret_access_key is not None, "settings with an endpoint have its keys"
-    return s3.open_store(
-        endpoint=bucket.endpoint,
-        bucket_name=bucket.bucket_name,
-        region=bucket.region,
-        access_key_id=bucket.access_key_id.get_secret_value(),
-        secret_access_key=bucket.secret_access_key.get_secret_value(),
-    )
 
 
 @asynccontextmanager
@@ -296,7 +358,7 @@ async def open_directory(settings: Settings) -> AsyncIterator[Directory]:
         hash_threads=limits.password_hash_threads,
         hash_queue_max=limits.password_hash_queue_max,
         session_cache_max=limits.session_cache_max,
-        migrations_folder=directory_migrations_folder(settings),
+        schema=directory_schema(settings),
         size_bytes_max=settings.directory.size_limit_bytes,
     )
     try:

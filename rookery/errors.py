@@ -1,4 +1,4 @@
-"""Why a command ends without doing what it was asked.
+"""Errors that end a command, with their exit codes.
 
 CommandError (exit code 1)    it cannot be done, or something was found; the message says what to do
 └── UsageError (exit code 2)  the command line or the settings must change first
@@ -6,7 +6,7 @@ CommandError (exit code 1)    it cannot be done, or something was found; the mes
 
 
 class CommandError(Exception):
-    """A command cannot do what it was asked."""
+    """A command failed, or found a problem."""
 
     exit_code = 1
 

@@ -1,4 +1,4 @@
-"""What the server says of itself: a line to read on a terminal, a JSON object a line for collectors.
+"""Log lines: text on a terminal, a JSON object a line for collectors.
 
 Records carry facts as `extra` fields. No secrets, no message text and no tokens are ever logged, so libraries that
 would show them at the debug level stay at info.
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 OURS: Final = ("config", "directory", "migrations", "monitor", "objects", "rookery", "router", "shard")
 KNOWN: Final = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message", "taskName"))
-"""What every record has; anything else is a field that somebody gave."""
+"""Attributes of every record; all others are fields of the call."""
 
 
 def configure(level: str, form: str) -> None:
@@ -30,7 +30,7 @@ def configure(level: str, form: str) -> None:
     logging.root.setLevel(max(number, logging.INFO))
     for name in OURS:
         logging.getLogger(name).setLevel(number)
-    # What uvicorn tells of its start, the command says in fewer words.
+    # The command reports the start itself, in fewer words than uvicorn.
     logging.getLogger("uvicorn").setLevel(logging.INFO if number < logging.INFO else max(number, logging.WARNING))
     logging.captureWarnings(capture=True)
 
@@ -71,7 +71,7 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[
 
 
 def _line(text: str) -> str:
-    """Return a text on one line, without what a terminal would obey."""
+    """Return a text on one line, without characters that control a terminal."""
     return text if text.isprintable() else json.dumps(text)
 
 
@@ -81,7 +81,7 @@ def _value(text: str) -> str:
 
 
 def watched(app: ASGIApp) -> ASGIApp:
-    """Return the application with a debug line for each answer; `app` itself when nobody would see it."""
+    """Return the application with a debug line for each answer; `app` itself where that level is off."""
     if not log.isEnabledFor(logging.DEBUG):
         return app
 
@@ -107,7 +107,7 @@ def watched(app: ASGIApp) -> ASGIApp:
 
 
 def _path(scope: Scope) -> str:
-    """Return the path of a request without what may be secret in it: the codes of invites, and any unknown path."""
+    """Return the path of a request without its secret parts: the codes of invites, and any unknown path."""
     if "endpoint" not in scope:
         return "(no route)"
     path: str = scope["path"]

@@ -1,4 +1,4 @@
-"""The global options: which settings a command works with, and how the same command line begins elsewhere."""
+"""Global options of the command line: the settings file, its environment, and the data folder."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ DEFAULT_FILE = Path("rookery.toml")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What stood before the command's name."""
+    """The options given before the command's name."""
 
     file: Path | None = None
     environment: str | None = None
@@ -27,7 +27,7 @@ class Options:
     def settings(self, **server: str) -> Settings:
         """Read the settings; `server` are keys of [server] that the command's own options replace.
 
-        Raises SettingsError, in which replaced keys are called by the name of their option.
+        Raises SettingsError, which names replaced keys by their options.
         """
         named = {"data_dir": str(self.data.absolute())} if self.data else {}
         named |= server
@@ -40,8 +40,9 @@ class Options:
             raise SettingsError(error.source, problems) from None
 
     def existing(self) -> Settings:
-        """Read the settings for a command that needs data to be there; raises CommandError when there is none."""
+        """Read the settings for a command that needs existing data; raises CommandError when there is none."""
         settings = self.settings()
+        composition.refuse_lost_directory(settings)
         if not composition.directory_path(settings).exists():
             raise CommandError(
                 f"There is no data in {settings.server.data_dir}. "
@@ -50,7 +51,7 @@ class Options:
         return settings
 
     def path(self) -> Path | None:
-        """Return the settings file: the one named, else ./rookery.toml if there is one, else none."""
+        """Return the settings file: the named one, else ./rookery.toml if it exists, else None."""
         return self.file or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
 
     def command(self, *words: str) -> str:

@@ -1,4 +1,4 @@
-"""How commands speak: words for people or one JSON value for scripts, and errors as a sentence with an exit code.
+"""Output of commands: text for people or one JSON value for scripts, and errors as a sentence with an exit code.
 
 With --json there is exactly one value on stdout, {"error": ...} included; notes and progress go to stderr. Exit codes:
 0 done, 1 failed or something was found, 2 the command line or the settings must change.
@@ -17,8 +17,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from config.errors import SettingsError
+from database.errors import DatabaseError
+from database.inspections import SQLiteError
 from directory.errors import DirectoryError, RoomNotFoundError, UserNotFoundError
-from directory.inspections import SQLiteError
 from migrations.engine import MigrationError
 from objects.errors import ObjectError
 from rookery.errors import CommandError
@@ -28,6 +29,7 @@ from sqlite import OldSQLiteError
 EXPECTED: Final = (
     CommandError,
     SettingsError,
+    DatabaseError,
     DirectoryError,
     ObjectError,
     ShardError,
@@ -36,15 +38,16 @@ EXPECTED: Final = (
     OSError,
     SQLiteError,
 )
-"""What can go wrong without a mistake of ours: told in a sentence, never with a traceback."""
+"""Errors that are not bugs: reported in a sentence, never with a traceback."""
 
 WIDTH_MAX: Final = 1_000
+"""Columns of a table that does not go to a terminal: no line of it is wrapped."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value, for scripts.")]
 
 
 class Output:
-    """Where one run of a command says things."""
+    """Output of one run of a command."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -54,7 +57,7 @@ class Output:
         self._err = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
     def give(self, value: Any, *shown: RenderableType) -> None:
-        """Print the result: `value` as JSON, or what people are shown."""
+        """Print the result: `value` as JSON, or `shown` for people."""
         if self.as_json:
             indented = orjson.OPT_INDENT_2 if sys.stdout.isatty() else None
             sys.stdout.write(orjson.dumps(value, option=indented).decode() + "\n")
@@ -69,14 +72,14 @@ class Output:
             self._err.print(text)
 
     def fail(self, message: str) -> None:
-        """Print why there is no result."""
+        """Print the reason of a failure."""
         if self.as_json:
             self.give({"error": message})
         else:
             self._err.print(f"Error: {message}")
 
     def progress(self, *columns: TextColumn) -> Progress:
-        """Return a progress bar, which shows itself on a terminal only."""
+        """Return a progress bar, shown on a terminal only."""
         shown = self._err.is_terminal and not self.as_json
         described = TextColumn("{task.description}")
         return Progress(
@@ -93,11 +96,11 @@ class Output:
 
 @contextmanager
 def speaking(*, as_json: bool) -> Iterator[Output]:
-    """Lend an Output, and turn expected errors into a sentence and an exit code."""
+    """Yield an Output, and turn expected errors into a sentence and an exit code."""
     output = Output(as_json=as_json)
     try:
         yield output
-    except BrokenPipeError:  # whoever read the output has enough
+    except BrokenPipeError:  # the reader of the pipe has closed it
         raise
     except EXPECTED as error:
         output.fail(_sentence(error))
@@ -133,13 +136,13 @@ def table(*headings: str, rows: Sequence[Sequence[object]]) -> Table:
 
 
 def facts(pairs: Sequence[tuple[str, object]]) -> str:
-    """Return names with their values, one to a line, without those that have none."""
+    """Return names with their values, one to a line, without empty ones."""
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"{name:<{width}}  {clean(str(value))}" for name, value in pairs if value not in (None, ""))
 
 
 def clean(text: str) -> str:
-    """Return what somebody else wrote without the characters that a terminal would obey."""
+    """Return a text without the characters that control a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 

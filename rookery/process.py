@@ -1,4 +1,4 @@
-"""The bounds of this process: memory that it gives back, when it looks for garbage, and files that it may hold open.
+"""Bounds of this process: memory returned to the system, runs of the garbage collector, and open files.
 
 glibc raises its threshold for returning large blocks each time one is freed, so a few hashed passwords (19 MiB each)
 would stay with the process for ever, and every thread may have a heap of its own. Fixed bounds took the server from 97
@@ -16,11 +16,12 @@ _MMAP_THRESHOLD: Final = -3
 _ARENA_MAX: Final = -8
 
 BLOCK_BYTES_MAX: Final = 1 << 20
-"""A larger block is a mapping of its own, gone when it is freed."""
+"""Larger blocks are mappings of their own, returned when they are freed."""
 HEAPS_MAX: Final = 2
+"""Heaps of the C library, which otherwise makes some for each thread."""
 
 YOUNG_MAX: Final = 20_000
-"""New objects between two rounds of the cycle collector; Python's own 700 are some hundred requests."""
+"""New objects between two runs of the cycle collector; Python's own 700 are some hundred requests."""
 YOUNG_ROUNDS: Final = 50
 OLD_ROUNDS: Final = 100
 
@@ -40,10 +41,10 @@ def return_freed() -> bool:
 
 
 def collect_seldom() -> None:
-    """Leave what was made so far out of the rounds of Python's cycle collector, and have them less often.
+    """Exclude existing objects from the runs of Python's cycle collector, and make the runs rarer.
 
-    Little here is garbage in cycles, and much is there to stay: 10,000 clients that came back at once spent two fifths
-    of the processor in rounds through all that was there already.
+    Few objects here are garbage in cycles, and many live long: when 10,000 clients reconnected at once, two fifths of
+    the processor time went into runs over objects that existed already.
     """
     gc.collect()
     gc.freeze()

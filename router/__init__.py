@@ -1,1 +1,1 @@
-"""The data plane: HTTP in front of the directory and the shards."""
+"""Data plane: HTTP in front of the directory and the shards."""

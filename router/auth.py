@@ -1,4 +1,4 @@
-"""Who is behind a request: a bearer token, or for browsers a cookie that counts only from known origins.
+"""Authentication of requests: by a bearer token, or for browsers by a cookie that is accepted only from known origins.
 
 Bots have bearer tokens of their own kind, and no cookies.
 """
@@ -8,28 +8,30 @@ from collections.abc import Collection
 from directory import bot_tokens
 from directory.caches import SessionCache
 from directory.sessions import Viewer, hash_token
+from router.asgi import Asked
 from router.errors import MalformedError, NotAllowedError
-from router.exchange import Asked
 
 COOKIE = "__Host-rookery"
-"""The prefix makes browsers insist on HTTPS, this host and the root path (RFC 6265bis, section 4.1.3.2)."""
+"""Name of the cookie; its prefix makes browsers insist on HTTPS, this host and the root path (RFC 6265bis, section
+4.1.3.2)."""
 TOKEN_LENGTH_MAX = 128
+"""Characters of a token. Beyond it 401: no token of ours is longer."""
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _SCHEME = b"bearer "
 
 
 class Authenticator:
-    """Finds the session, or the bot, of a request."""
+    """Lookup of the session, or the bot, of a request."""
 
     def __init__(self, sessions: SessionCache, origins: Collection[str]) -> None:
         self._sessions = sessions
         self._origins = frozenset(origin.encode() for origin in origins)
 
     async def identify(self, asked: Asked, method: str, now_ms: int) -> Viewer | None:
-        """Return who asks, or None without a live session.
+        """Return the caller, or None without a live session.
 
-        Raises NotAllowedError for a cookie from an origin that is not on the list: a foreign page made the browser
-        ask (a cross-site request), so nobody is behind it.
+        Raises NotAllowedError for a cookie from an origin that is not on the list: a foreign page made the browser send
+        the request (a cross-site request), so no user intended it.
         """
         token, of_bot = _bearer(asked.authorization), False
         if token is not None:
@@ -45,7 +47,8 @@ class Authenticator:
         return viewer if viewer is None or viewer.is_bot is of_bot else None
 
     def _is_own(self, asked: Asked, method: str) -> bool:
-        """Browsers send Origin with every unsafe request; without one only reading is safe."""
+        """Tell whether a cookie may be used: browsers send Origin with every unsafe request; without one only reading
+        is safe."""
         return asked.origin in self._origins if asked.origin else method in _SAFE_METHODS
 
 
@@ -58,7 +61,7 @@ def _bearer(header: bytes) -> str | None:
 
 
 def _from_cookie(header: bytes) -> str | None:
-    # SimpleCookie gives up at the first cookie that it cannot read, and this host's other cookies are not ours.
+    # SimpleCookie stops at the first cookie that it cannot parse, and this host's other cookies may be malformed.
     for cookie in header.decode("latin-1").split(";"):
         name, _, value = cookie.strip().partition("=")
         if name == COOKIE:
@@ -67,11 +70,11 @@ def _from_cookie(header: bytes) -> str | None:
 
 
 def set_cookie(token: str, age_seconds: int) -> tuple[bytes, bytes]:
-    """Return the header that keeps a token in the browser, out of the reach of scripts."""
+    """Return the header that stores a token in the browser, out of reach of scripts."""
     value = f"{COOKIE}={token}; Path=/; Max-Age={age_seconds}; Secure; HttpOnly; SameSite=Lax"
     return b"set-cookie", value.encode()
 
 
 def clear_cookie() -> tuple[bytes, bytes]:
-    """Return the header that makes the browser forget the token."""
+    """Return the header that deletes the token in the browser."""
     return set_cookie("", 0)

@@ -1,37 +1,38 @@
-"""What the operator's endpoints need of whoever does the work; the composition root passes it in."""
+"""Interface between the operator's endpoints and the monitor's jobs; the composition root passes it in."""
 
 from collections.abc import Collection
 from typing import Protocol
 
-from directory.origins import Origin
+from directory.client_info import ClientInfo
 from directory.runs import Run
 from ids import RoomId, UserId
 
 
 class Jobs(Protocol):
-    """Begins jobs upon rooms, which go on by themselves, and cancels them."""
+    """Starter and canceller of jobs on rooms; a job continues in the background."""
 
     @property
     def kinds(self) -> Collection[str]:
-        """The kinds of jobs that there are."""
+        """Known kinds of jobs."""
 
-    async def start(self, kind: str, room_id: RoomId, *, by: UserId | None, origin: Origin) -> Run:
-        """Begin a job of one of the kinds; raises RoomNotFoundError, RunningAlreadyError and TooManyRunsError."""
+    async def start(self, kind: str, room_id: RoomId, *, by: UserId | None, client: ClientInfo) -> Run:
+        """Start a job of a known kind; raises RoomNotFoundError, RunningAlreadyError and TooManyRunsError."""
 
     async def cancel(self, run_id: int) -> Run:
-        """Have a job end before its next step, and return it as it is then; raises RunNotFoundError."""
+        """Cancel a job, so that it ends before its next step, and return its current state; raises RunNotFoundError."""
 
 
 class Quarantine(Protocol):
-    """Lets rooms out of quarantine."""
+    """Release of rooms from quarantine."""
 
-    async def release(self, room_id: RoomId, *, force: bool, by: UserId | None, origin: Origin) -> "Seen | None":
-        """Let everybody into a room again if it is sound, or with `force`; return what was seen, None for `force`."""
+    async def release(self, room_id: RoomId, *, force: bool, by: UserId | None, client: ClientInfo) -> "Seen | None":
+        """Release a room if its shard is sound, or with `force`; return the result of the inspection, None with
+        `force`."""
 
 
 class Seen(Protocol):
-    """What looking a shard through showed: with problems, it is as closed as it was."""
+    """Result of the inspection of a shard: with problems, the room stays in quarantine."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong, nothing when it is sound."""
+        """Problems found; empty if the shard is sound."""

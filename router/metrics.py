@@ -1,7 +1,7 @@
-"""Figures of the data plane for Prometheus, in a registry of their own.
+"""Metrics of the data plane for Prometheus, in a registry of their own.
 
-Requests are counted in plain integers and turned into Prometheus' families when somebody asks: the library's own
-counters take a lock each, which was 4 % of a send.
+Requests are counted in plain integers and converted to Prometheus' families at each scrape: the library's own counters
+take a lock each, which was 4 % of a send.
 """
 
 from bisect import bisect_left
@@ -15,14 +15,16 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from router.table import Route
+from router.routes import Route
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 _BOUNDS_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
+_Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
+
 
 class _Tally:
-    """The answers of one route with one status."""
+    """Counts of the responses of one route with one status."""
 
     __slots__ = ("buckets", "count", "seconds")
 
@@ -33,31 +35,34 @@ class _Tally:
 
 
 class Metrics(Collector):
-    """Counts requests by route, and watches values that others own. Lives on the event loop."""
+    """Counts of requests by route, and gauges of values that others own. Lives on the event loop."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self._tallies: dict[tuple[Route | None, int], _Tally] = {}
-        self._watched: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = []
+        self._watched: list[tuple[_Family, str, str, str, Callable[[], Mapping[str, float]]]] = []
         self._hung_up = 0
         self._events = 0
         self._deliveries: Counter[str] = Counter()
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Show a value that is asked for at every scrape."""
+        """Export a value that is read at every scrape."""
         Gauge(name, text, registry=self._registry).set_function(value)
 
     def join(self, collector: Collector) -> None:
-        """Show what somebody else counts, too."""
+        """Export the metrics of another collector."""
         self._registry.register(collector)
 
-    def watch_by(self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
-        """Show values that are asked for at every scrape, each under one value of a label."""
-        self._watched.append((name, text, label, values))
+    def watch_by(
+        self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]], *, is_counter: bool = False
+    ) -> None:
+        """Export values that are read at every scrape, each under one value of a label; a counter's only grow."""
+        family = CounterMetricFamily if is_counter else GaugeMetricFamily
+        self._watched.append((family, name, text, label, values))
 
     def answered(self, route: Route | None, status: int, seconds: float) -> None:
-        """Count one answer."""
+        """Count one response."""
         tally = self._tallies.get((route, status))
         if tally is None:
             tally = self._tallies[route, status] = _Tally()
@@ -66,7 +71,7 @@ class Metrics(Collector):
         tally.buckets[bisect_left(_BOUNDS_SECONDS, seconds)] += 1
 
     def hung_up(self) -> None:
-        """Count a client that left."""
+        """Count a client that disconnected."""
         self._hung_up += 1
 
     def committed(self, count: int) -> None:
@@ -74,15 +79,15 @@ class Metrics(Collector):
         self._events += count
 
     def delivered(self, outcome: str) -> None:
-        """Count how a delivery to a webhook went."""
+        """Count a delivery to a webhook by its outcome."""
         self._deliveries[outcome] += 1
 
     def page(self) -> bytes:
-        """Return everything in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield what was counted; called by the registry."""
+        """Yield all metric families; called by the registry."""
         labels = ("method", "path", "status")
         requests = CounterMetricFamily("rookery_http_requests", "Requests answered.", labels=labels)
         seconds = HistogramMetricFamily("rookery_http_request_seconds", "Time to answer a request.", labels=labels)
@@ -101,8 +106,8 @@ class Metrics(Collector):
         for outcome, count in self._deliveries.items():
             deliveries.add_metric((outcome,), count)
         yield deliveries
-        for name, text, label, ask in self._watched:
-            family = GaugeMetricFamily(name, text, labels=(label,))
+        for kind, name, text, label, ask in self._watched:
+            family = kind(name, text, labels=(label,))
             for value, figure in ask().items():
                 family.add_metric((value,), figure)
             yield family

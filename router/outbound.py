@@ -1,9 +1,9 @@
-"""Requests to addresses that users name: sent to the very address that was looked at, and only where one may go.
+"""Outbound requests to URLs that users name: sent to the address that was checked, and only where permitted.
 
-A name is resolved once, by us, and the connection goes to what was found and checked, so no second answer of a name
-server can lead elsewhere (DNS rebinding). No redirect is followed, no proxy of the environment asked, and certificates
-are checked for the name. The library is httpcore because it takes the way to connect as an argument; httpx, which is
-made of it, does not.
+A name is resolved once, by the server, and the connection goes to an address of that result, so no second answer of a
+name server can redirect it (DNS rebinding). No redirect is followed, no proxy of the environment is used, and
+certificates are verified for the name. The library is httpcore because it takes the way to connect as an argument;
+httpx, which is built on it, does not.
 """
 
 import asyncio
@@ -22,14 +22,15 @@ from urllib.parse import urlsplit
 import httpcore
 
 TIMEOUT_SECONDS: Final = 10.0
-"""For all of a request: looking up the name, connecting, sending, and the answer."""
+"""For all of a request: looking up the name, connecting, sending, and the answer. Beyond it the delivery failed."""
 ANSWER_BYTES_MAX: Final = 65_536
-"""Read of an answer's body, to be polite, and dropped; beyond it we hang up."""
+"""Bytes of a response's body that are read, out of politeness, and dropped; beyond them the connection is closed."""
 LOOKUPS_MAX: Final = 8
-"""Names looked up at once, on threads of their own: a name server may be silent for as long as it likes."""
+"""Names resolved at once, on threads of their own: a name server may delay its answer indefinitely."""
 ADDRESSES_MAX: Final = 3
 """Addresses of a name that are tried."""
 URL_LENGTH_MAX: Final = 2_000
+"""Characters of a receiver's URL. Beyond it 422."""
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -39,25 +40,25 @@ _URL: Final = re.compile(r"https?://[!-~]+")
 _HOST: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
-# What IANA has given out of IPv6 for the public lies in here
-# (https://www.iana.org/assignments/ipv6-address-space): not so mapped, translated (64:ff9b::/96) or local addresses.
+# IANA allocates public IPv6 addresses from this block
+# (https://www.iana.org/assignments/ipv6-address-space); mapped, translated (64:ff9b::/96) or local ones are outside.
 _PUBLIC_V6: Final = ip_network("2000::/3")
-# Ways into IPv4 and what documents use, which older tables of Python's take for public.
+# Tunnels into IPv4 and documentation blocks, which older tables of Python's call public.
 _NEVER: Final = tuple(map(ip_network, ("2001::/23", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24")))
 _PORTS: Final = (80, 443)
 
 
 class BadTargetError(ValueError):
-    """No request is sent to such a URL; the message says what would be right."""
+    """Error of a URL that is not permitted; the message says what is expected."""
 
 
 class RefusedAddressError(Exception):
-    """The name leads only where no request may go."""
+    """Error of a name none of whose addresses is permitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart, once, for the check and for the request."""
+    """URL in its parts, parsed once for the check and for the request."""
 
     scheme: str
     host: str
@@ -66,14 +67,14 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What the header Host says."""
+        """Value of the header Host."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """How a request went: the answer's status, or what kept it from coming."""
+class Outcome:
+    """Result of a request: the response's status, or the error that prevented one."""
 
     status: int | None
     error: str | None
@@ -82,19 +83,20 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where requests may go: to the public internet by https, to `networks` and, with `has_private`, anywhere."""
+    """Permitted targets: the public internet by https, `networks`, and with `has_private` every address."""
 
     networks: tuple[Network, ...] = ()
     has_private: bool = False
 
-    def takes(self, url: str) -> Target:
-        """Return a URL that requests may go to, as far as it shows without its address; raises BadTargetError."""
+    def check_url(self, url: str) -> Target:
+        """Return the target of a permitted URL, as far as it can be checked without its address; raises
+        BadTargetError."""
         target = parse(url)
         if target.scheme == "http" and not self.networks and not self.has_private:
             raise BadTargetError("an https URL")
         return target
 
-    def has(self, address: Address, *, is_encrypted: bool) -> bool:
+    def permits(self, address: Address, *, is_encrypted: bool) -> bool:
         """Tell whether a request may go to an address."""
         if self.has_private or any(address in network for network in self.networks):
             return True
@@ -102,7 +104,7 @@ class Reach:
 
 
 def parse(url: str) -> Target:
-    """Take a URL apart; raises BadTargetError for one that is not plainly http or https, a host and a path."""
+    """Parse a URL; raises BadTargetError unless it is http or https with only a host and a path."""
     wrong = BadTargetError(
         "an http or https URL of a host, without user name and fragment, such as https://example.org/x"
     )
@@ -129,20 +131,20 @@ def _is_v6(host: str) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is one of the public internet's, and of one machine."""
+    """Tell whether an address belongs to the public internet and to a single host."""
     if isinstance(address, IPv6Address) and address not in _PUBLIC_V6:
         return False
     return address.is_global and not address.is_multicast and not any(address in network for network in _NEVER)
 
 
 def _resolve(host: str, port: int) -> list[str]:
-    """Ask the system for a name's addresses; raises OSError."""
+    """Resolve the addresses of a name with the system's resolver; raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(row[4][0]) for row in found))
 
 
-class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to an address that was checked, and to nothing else."""
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Network backend that connects only to a checked address."""
 
     def __init__(self, reach: Reach, resolve: Callable[[str, int], Any], *, is_encrypted: bool) -> None:
         self._reach = reach
@@ -159,7 +161,7 @@ class _Pinned(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         found = [ip_address(text) for text in await self._resolve(host, port)]
-        allowed = [one for one in found if self._reach.has(one, is_encrypted=self._is_encrypted)]
+        allowed = [one for one in found if self._reach.permits(one, is_encrypted=self._is_encrypted)]
         if not allowed:
             raise RefusedAddressError
         *others, last = allowed[:ADDRESSES_MAX]
@@ -178,7 +180,7 @@ async def _drain(response: httpcore.Response) -> None:
 
 
 class Outbound:
-    """Sends requests to what users name."""
+    """Client for requests to URLs that users name."""
 
     def __init__(
         self,
@@ -195,16 +197,16 @@ class Outbound:
         self._threads = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="lookup")
 
     def close(self) -> None:
-        """Look up no more names."""
+        """Stop resolving names."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def post(self, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Answered:
-        """Send a body of JSON to a URL and return how it went; it raises nothing that a receiver could cause."""
+    async def post(self, url: str, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> Outcome:
+        """Send a body of JSON to a URL and return the result; it raises nothing that a receiver could cause."""
         began = time.monotonic()
         status, error = None, None
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                status = await self._post(self.reach.takes(url), headers, body)
+                status = await self._post(self.reach.check_url(url), headers, body)
         except TimeoutError:
             error = "no answer in time"
         except (BadTargetError, RefusedAddressError):
@@ -215,15 +217,15 @@ class Outbound:
             error = "no secure connection" if isinstance(failed.__cause__, ssl.SSLError) else "no connection"
         except httpcore.ProtocolError:
             error = "the answer is not HTTP"
-        return Answered(status, error, time.monotonic() - began)
+        return Outcome(status, error, time.monotonic() - began)
 
     async def _post(self, target: Target, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> int:
         url = httpcore.URL(
             scheme=target.scheme.encode(), host=target.host.encode(), port=target.port, target=target.path.encode()
         )
-        pinned = _Pinned(self.reach, self._resolve, is_encrypted=target.scheme == "https")
+        backend = _CheckedBackend(self.reach, self._resolve, is_encrypted=target.scheme == "https")
         trust = await self._trusted() if target.scheme == "https" else None
-        connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=trust, network_backend=pinned)
+        connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=trust, network_backend=backend)
         sent = [(b"host", target.authority.encode()), (b"user-agent", b"Rookery"), *headers]
         sent += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         try:
@@ -235,7 +237,7 @@ class Outbound:
             await connection.aclose()
 
     async def _trusted(self) -> ssl.SSLContext:
-        """Read whom the system trusts, when it is first needed: that takes 40 ms."""
+        """Load the system's certificate authorities at the first use: that takes 40 ms."""
         if self._trust is None:
             loop = asyncio.get_running_loop()
             self._trust = await loop.run_in_executor(self._threads, ssl.create_default_context)

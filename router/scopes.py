@@ -1,6 +1,6 @@
-"""What a bot's token can be allowed: each route names the one scope that it needs, or none, and is then not for bots.
+"""Scopes of bots' tokens: each route names the one scope that it needs, or none, and is then not available to bots.
 
-A scope only ever takes away: what the bot may do in a room is decided by its roles there, as for everybody.
+A scope only restricts: the bot's roles in a room decide what it may do there, as for everyone.
 """
 
 from enum import StrEnum
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Scope(StrEnum):
-    """Names as they are on the wire."""
+    """Scope of a bot's token, by its name in the API."""
 
     USERS_READ = "users:read"
     ROOMS_READ = "rooms:read"
@@ -22,14 +22,14 @@ class Scope(StrEnum):
 
 
 MEANS: Final = {
-    Scope.USERS_READ: "look at itself and at what everybody sees of a user",
-    Scope.ROOMS_READ: "list its rooms, and look at their channels, roles and members",
-    Scope.ROOMS_MANAGE: "shape its rooms: settings, channels, roles, invites, the audit log",
-    Scope.MEMBERS_MODERATE: "nicknames, time-outs, kicks and bans",
+    Scope.USERS_READ: "read its own account and users' public profiles",
+    Scope.ROOMS_READ: "list its rooms, and read their channels, roles and members",
+    Scope.ROOMS_MANAGE: "manage its rooms: settings, channels, roles, invites, the audit log",
+    Scope.MEMBERS_MODERATE: "moderate members: nicknames, time-outs, kicks and bans",
     Scope.MESSAGES_READ: "read and search messages, threads, pins, reactions and files",
-    Scope.MESSAGES_WRITE: "send, edit, delete, move and pin messages; threads; files",
-    Scope.REACTIONS_WRITE: "react, and take reactions back",
-    Scope.VOICE: "join and leave voice channels, and keep the records of their sessions",
-    Scope.WEBHOOKS_MANAGE: "make, change and delete webhooks",
+    Scope.MESSAGES_WRITE: "send, edit, delete, move and pin messages; manage threads and files",
+    Scope.REACTIONS_WRITE: "add and remove its own reactions",
+    Scope.VOICE: "join and leave voice channels, and update the records of their sessions",
+    Scope.WEBHOOKS_MANAGE: "create, change and delete webhooks",
 }
-"""What each scope lets a bot do, for documents."""
+"""Operations that each scope permits, for the documents."""

@@ -1,7 +1,7 @@
-"""Bodies that are too large to be held: uploads read as they come, downloads sent as they are read.
+"""Streams of bodies that are too large for memory: uploads read as they arrive, downloads sent as they are read.
 
-Each has a time in which all of it must pass, and an address a bounded number at once, so that nobody can hold what
-others need by being slow.
+Each has a time limit, and an address has a bounded number at once, so that slow clients cannot hold resources that
+others need.
 """
 
 import asyncio
@@ -13,24 +13,25 @@ from typing import Final
 
 from starlette.types import Receive, Send
 
+from router.asgi import Asked, ClientGoneError, Headers, hardened, refuse_encoded
 from router.errors import MalformedError, TooManyRequestsError
-from router.exchange import HARDENING, Asked, ClientGoneError, Headers
 
 BYTES_PER_SECOND_MIN: Final = 16_384
-"""Slower than a telephone's modem times three: who is slower cannot be told from who does not want to finish."""
+"""Minimum rate, three times that of a telephone modem: a slower client looks the same as one that never finishes."""
 SECONDS_MIN: Final = 30
+"""Least time limit of a body; the time of its bytes comes on top. Beyond it 408, or the connection ends."""
 PER_ADDRESS_MAX: Final = 32
-"""Bodies under way for one address; a browser opens six connections."""
+"""Bodies under way for one address; a browser opens six connections. Beyond it 429."""
 
 
 def seconds_for(size_bytes: int) -> float:
-    """Return how long a body may take."""
+    """Return the time limit of a body, in seconds."""
     return SECONDS_MIN + size_bytes / BYTES_PER_SECOND_MIN
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A request's body that is read by its endpoint; `size_bytes` is what its head says, None where it says nothing."""
+    """Body of a request that its endpoint reads; `size_bytes` is its Content-Length, None if there is none."""
 
     content_type: str
     size_bytes: int | None
@@ -39,7 +40,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An answer's body, of exactly `size_bytes`; `close` is awaited whatever happens to it."""
+    """Body of a response, of exactly `size_bytes`; `close` is always awaited at its end."""
 
     chunks: AsyncIterator[bytes]
     size_bytes: int
@@ -47,9 +48,13 @@ class Download:
 
 
 def upload(asked: Asked, receive: Receive) -> Upload:
-    """Return the body of a request that is to be read as it comes; raises MalformedError for a wrong length."""
+    """Return the body of a request that is to be read as it comes.
+
+    Raises MalformedError for a wrong length, EncodedBodyError for a compressed one: its bytes are not the announced.
+    """
     if asked.content_length and not asked.content_length.isdigit():
         raise MalformedError("Content-Length is not a number.")
+    refuse_encoded(asked)
     size_bytes = int(asked.content_length) if asked.content_length else None
     return Upload(asked.content_type.decode("latin-1"), size_bytes, _receive(receive))
 
@@ -68,16 +73,16 @@ async def _receive(receive: Receive) -> AsyncIterator[bytes]:
 async def send_download(
     receive: Receive, send: Send, status: int, headers: Headers, download: Download, *, has_body: bool
 ) -> None:
-    """Send an answer as it is read, within the time that it may take.
+    """Stream a response within its time limit.
 
-    Raises ClientGoneError, TimeoutError, and what reading raises: the answer is then left unfinished, which the client
-    sees.
+    Raises ClientGoneError, TimeoutError, and the errors of reading: the response then stays unfinished, which the
+    client notices.
     """
     length = (b"content-length", b"%d" % download.size_bytes)
     gone = asyncio.ensure_future(receive())  # nothing more comes but the end of the connection
     try:
         async with asyncio.timeout(seconds_for(download.size_bytes)):
-            await send({"type": "http.response.start", "status": status, "headers": [*headers, length, *HARDENING]})
+            await send({"type": "http.response.start", "status": status, "headers": hardened([*headers, length])})
             if has_body:
                 async for chunk in download.chunks:
                     if gone.done():
@@ -90,20 +95,20 @@ async def send_download(
 
 
 class Slots:
-    """How many bodies are under way for each address."""
+    """The bodies under way for each network of clients (`rate_limits.network_of`)."""
 
     def __init__(self) -> None:
         self._taken: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def taken(self, address: str) -> Iterator[None]:
+    def taken(self, network: str) -> Iterator[None]:
         """Take a place while the block lasts; raises TooManyRequestsError when PER_ADDRESS_MAX are taken."""
-        if self._taken[address] >= PER_ADDRESS_MAX:
+        if self._taken[network] >= PER_ADDRESS_MAX:
             raise TooManyRequestsError(1)
-        self._taken[address] += 1
+        self._taken[network] += 1
         try:
             yield
         finally:
-            self._taken[address] -= 1
-            if not self._taken[address]:
-                del self._taken[address]
+            self._taken[network] -= 1
+            if not self._taken[network]:
+                del self._taken[network]

@@ -1,1 +1,1 @@
-"""Everything true inside one room: its file, its writer and readers, and what may be done in it."""
+"""One room: its file, its writer and readers, its rows, and the actions that people take in it."""

@@ -1,11 +1,11 @@
-"""The only door: who may do what, asked in the same transaction that does it.
+"""Access checks: the permissions of a person in a room, checked in the transaction that uses them.
 
-`open_room` is the only maker of a Membership, `open_channel` of a Channel (`open_for_webhook` where a token was asked
-for), `open_category` of a Category, `open_channels` of a Sight and `open_member` of a Target; functions that read or
-change a room take one of these instead of an id, so none can be called without the question having been asked. "Not
-there" and "not yours to see" are the same NotFoundError. Roles and overwrites come packed
-(migrations/shard/0004_permissions.sql), and what a text of them means is remembered by the text itself, so nothing that
-is remembered can be out of date.
+`open_room` is the only maker of a Membership, `open_channel` of a Channel (`open_for_webhook` after a token was
+checked, `open_for_history` where an operator loads a history), `open_category` of a Category, `open_channels` of a
+Sight and `open_member` of a Target; functions that read or change a room take one of these instead of an id, so none
+can be called without the check. A thing that does not exist and a thing that the person may not see raise the same
+NotFoundError. Roles and overwrites are stored packed (migrations/shard/0004_permissions.sql). The cache of their
+meanings has the packed text as its key, so that no entry can be out of date.
 """
 
 from collections.abc import Mapping
@@ -17,25 +17,32 @@ import orjson
 
 from ids import CategoryId, ChannelId, RoomId, UserId
 from shard import permissions
-from shard.connections import Reader
+from shard.engine.connections import Reader
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
 from shard.permissions import Overwrite
 
 OWNER_RANK: Final = 2**31
-"""The owner stands above every role."""
+"""Rank of the owner, above every role."""
 WEBHOOK: Final = (
     permissions.VIEW_CHANNEL | permissions.SEND_MESSAGES | permissions.SEND_IN_THREADS | permissions.MANAGE_MESSAGES
 )
-"""What an incoming webhook may in its channel; the last is what announcement channels ask of a writer."""
+"""Permissions of an incoming webhook in its channel; the last one is needed to write in announcement channels."""
+HISTORY: Final = (
+    permissions.VIEW_CHANNEL
+    | permissions.SEND_MESSAGES
+    | permissions.SEND_IN_THREADS
+    | (permissions.MANAGE_MESSAGES | permissions.CREATE_THREADS)
+)
+"""Permissions of an import in its channels, for all authors of its messages."""
 REMEMBERED_MAX: Final = 2_048
-"""Packed texts whose meaning is remembered; one is a few hundred bytes, ten thousand where a room has 250 roles."""
+"""Packed texts whose meaning is cached; one is a few hundred bytes, ten thousand where a room has 250 roles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A member inside a room, with what they may do there.
+    """A member of a room, with their permissions there.
 
-    `rank` is the position of their highest role, 0 without one. In a time-out `permissions` has what is left.
+    `rank` is the position of their highest role, 0 without one. In a time-out `permissions` has those that are left.
     """
 
     user_id: UserId
@@ -49,7 +56,7 @@ class Membership:
 
 
 class Channel(NamedTuple):
-    """A channel that `user_id` sees, with what they may do in it."""
+    """A channel that `user_id` sees, with their permissions in it."""
 
     id: ChannelId
     user_id: UserId
@@ -65,7 +72,7 @@ class Channel(NamedTuple):
 
 
 class Category(NamedTuple):
-    """A category, with what `user_id` may do in a channel that has its settings."""
+    """A category, with the permissions of `user_id` in a channel that has its settings."""
 
     id: CategoryId
     user_id: UserId
@@ -75,13 +82,13 @@ class Category(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """All that a member sees of a room: each visible channel with what they may do in it."""
+    """The visible part of a room for one member: each channel that they see, with their permissions in it."""
 
     member: Membership
     channels: Mapping[ChannelId, int]
 
     def where(self, need: int) -> list[ChannelId]:
-        """Return the channels in which the member may do what `need` says."""
+        """Return the channels in which the member has the permissions in `need`."""
         return [channel_id for channel_id, granted in self.channels.items() if granted & need == need]
 
     def require(self, channel_id: ChannelId, need: int) -> None:
@@ -93,16 +100,16 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A member whom somebody of a higher rank acts upon."""
+    """A member on whom somebody of a higher rank acts."""
 
     user_id: UserId
     rank: int
 
 
 def open_room(reader: Reader, user_id: UserId, need: int, *, now_ms: int) -> Membership:
-    """Return what a member may do in the room.
+    """Return a member with their permissions in the room.
 
-    Raises NotFoundError for whoever is not a member, ForbiddenError when `need` is not granted.
+    Raises NotFoundError for anybody who is not a member, ForbiddenError when `need` is not granted.
     """
     row = reader.one(_MEMBER, (user_id,))
     if row is None:
@@ -113,7 +120,7 @@ def open_room(reader: Reader, user_id: UserId, need: int, *, now_ms: int) -> Mem
 
 
 def open_community(reader: Reader, user_id: UserId, need: int, *, now_ms: int) -> Membership:
-    """Do as `open_room`; raises ConflictError in direct and group chats, where there is nothing to shape."""
+    """Return a member as `open_room` does; raises ConflictError in direct and group chats."""
     member = open_room(reader, user_id, need, now_ms=now_ms)
     if member.kind != "community":
         raise ConflictError("Only communities have roles, categories and channels to shape.")
@@ -138,7 +145,7 @@ def _member(
 
 
 def in_room(room_id: RoomId, user_id: UserId, owner_id: UserId | None, roles: str, own_roles: str) -> int:
-    """Return what a member may do in the room, when they are not in a time-out; packed as `in_place` takes it."""
+    """Return the permissions of a member in the room, without a time-out; the texts are packed as for `in_place`."""
     standing = _standing(room_id, roles, own_roles)
     return permissions.in_room(is_owner=owner_id == user_id, everyone=standing.everyone, roles=(standing.own,))
 
@@ -146,12 +153,12 @@ def in_room(room_id: RoomId, user_id: UserId, owner_id: UserId | None, roles: st
 def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: int, *, now_ms: int) -> Channel:
     """Return a channel for a member who sees it.
 
-    Raises NotFoundError for whoever does not see it (strangers to the room included), ForbiddenError when they see
-    it but `need` is not granted.
+    Raises NotFoundError for anybody who does not see it (people outside the room included), ForbiddenError for a
+    member who sees it but is not granted `need`.
     """
     row = reader.one(_CHANNEL, (user_id, channel_id))
     if row is None:
-        open_room(reader, user_id, 0, now_ms=now_ms)  # to a stranger the room itself is not there
+        open_room(reader, user_id, 0, now_ms=now_ms)  # people outside get NotFoundError for the room
         raise NotFoundError("channel")
     kind, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours, timed_out_until, *place = row
     granted = _now(in_place(reader.room_id, user_id, *place), timed_out_until, now_ms)
@@ -164,17 +171,37 @@ def open_channel(reader: Reader, user_id: UserId, channel_id: ChannelId, need: i
 
 
 def open_for_webhook(reader: Reader, author_id: UserId, channel_id: ChannelId) -> Channel:
-    """Return the channel of an incoming webhook whose token was asked for (`webhooks.opened_with`), to write in.
+    """Return the channel of an incoming webhook, to write in, after its token was checked (`webhooks.opened_with`).
 
-    It may what whoever put it there had to be able to: write, in announcement channels too, and in threads; it calls
-    neither everyone nor roles that are not to be mentioned. Raises NotFoundError for a channel that is gone.
+    The webhook has the permissions that its maker needed to have: to write, in announcement channels too, and in
+    threads; it mentions neither everyone nor roles that are not mentionable. Raises NotFoundError for a channel that
+    was deleted.
     """
-    row = reader.one(_OF_WEBHOOK, (channel_id,))
-    if row is None:
+    channel = _standing_channel(reader, author_id, channel_id, WEBHOOK)
+    if channel is None:
         raise NotFoundError("webhook")
+    return channel
+
+
+def open_for_history(reader: Reader, author_id: UserId, channel_id: ChannelId) -> Channel:
+    """Return a channel for what an author wrote elsewhere in the past, loaded by the operator.
+
+    The author need not be a member, and does not become one: also what the banned wrote stands in a history. Raises
+    NotFoundError for a channel that is gone.
+    """
+    channel = _standing_channel(reader, author_id, channel_id, HISTORY)
+    if channel is None:
+        raise NotFoundError("channel")
+    return channel
+
+
+def _standing_channel(reader: Reader, author_id: UserId, channel_id: ChannelId, granted: int) -> Channel | None:
+    row = reader.one(_UNASKED_CHANNEL, (channel_id,))
+    if row is None:
+        return None
     kind, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours = row
     return Channel(
-        channel_id, author_id, WEBHOOK, kind, bool(is_archived), thread_mode, slow_mode_seconds, auto_archive_hours
+        channel_id, author_id, granted, kind, bool(is_archived), thread_mode, slow_mode_seconds, auto_archive_hours
     )
 
 
@@ -193,9 +220,9 @@ def open_category(reader: Reader, user_id: UserId, category_id: CategoryId, need
 
 
 def open_channels(reader: Reader, user_id: UserId, *, now_ms: int) -> Sight:
-    """Return every channel that a member sees, with what they may do in each, in the room's order.
+    """Return every channel that a member sees, with their permissions in each, in the room's order.
 
-    Raises NotFoundError for whoever is not a member.
+    Raises NotFoundError for anybody who is not a member.
     """
     row = reader.one(_SIGHT, (user_id,))
     if row is None:
@@ -211,8 +238,10 @@ def open_channels(reader: Reader, user_id: UserId, *, now_ms: int) -> Sight:
 
 
 def see_categories(reader: Reader, user_id: UserId, *, now_ms: int) -> dict[CategoryId, int]:
-    """Return every category, in the room's order, with what a member may do in it: without VIEW_CHANNEL they see it
-    only where they see one of its channels. Raises NotFoundError for whoever is not a member.
+    """Return every category, in the room's order, with the permissions of a member in it.
+
+    Without VIEW_CHANNEL they see a category only when they see one of its channels. Raises NotFoundError for anybody
+    who is not a member.
     """
     row = reader.one(_CATEGORIES, (user_id,))
     if row is None:
@@ -225,10 +254,10 @@ def see_categories(reader: Reader, user_id: UserId, *, now_ms: int) -> dict[Cate
 
 
 def open_member(reader: Reader, actor: Membership, user_id: UserId) -> Target:
-    """Return a member who stands below `actor`, for an act upon them.
+    """Return a member who ranks below `actor`, to act on them.
 
-    Raises NotFoundError for whoever is not in the room, ForbiddenError for oneself and for whoever stands as high as
-    the actor, or higher: nobody moderates their equals.
+    Raises NotFoundError for anybody who is not in the room, ForbiddenError for the actor themselves and for a member
+    whose rank is as high as the actor's, or higher: nobody moderates their equals.
     """
     row = reader.one(_RANK, (user_id,))
     if row is None:
@@ -240,20 +269,20 @@ def open_member(reader: Reader, actor: Membership, user_id: UserId) -> Target:
 
 
 def require_above(actor: Membership, rank: int, refusal: str) -> None:
-    """Raise ForbiddenError with `refusal` unless the actor stands above a rank."""
+    """Raise ForbiddenError with the message `refusal` unless the actor is above a rank."""
     if actor.rank <= rank:
         raise ForbiddenError(refusal, need="a higher role")
 
 
 def require(granted: int, need: int) -> None:
-    """Raise ForbiddenError with the names of what is needed and not granted."""
+    """Raise ForbiddenError with the names of the permissions in `need` that are not `granted`."""
     if need & ~granted:
         named = ", ".join(permissions.names(need & ~granted))
         raise ForbiddenError(f"This needs the permission {named}.", need=named)
 
 
 class _Standing(NamedTuple):
-    """What the roles of a member come to: what everyone may, what all their own allow, the highest one's position."""
+    """The sum of a member's roles: everyone's permissions, those of all their own roles, and the highest position."""
 
     everyone: int
     own: int
@@ -275,7 +304,7 @@ def _standing(room_id: RoomId, roles: str, own_roles: str) -> _Standing:
 
 
 class _Overwrites(NamedTuple):
-    """A channel's overwrites by whom they are for."""
+    """The overwrites of a channel, by role and by member."""
 
     of_roles: dict[int, Overwrite]
     of_members: dict[int, Overwrite]
@@ -304,11 +333,11 @@ def in_place(
     roles: str,
     own_roles: str,
 ) -> int:
-    """Return what a member may do where these overwrites hold, when they are not in a time-out.
+    """Return the permissions of a member in a place with these overwrites, without a time-out.
 
-    The texts are packed as `open_channel` reads them; asked by the door itself and by `audiences`, for many at once.
+    The texts are packed as `open_channel` reads them; `visibility.of` calls this for many members at once.
     """
-    # Members without an overwrite of their own share what is remembered of their roles.
+    # Members without an overwrite of their own share the cached result of their roles.
     named = user_id if user_id in _overwrites(overwrites).of_members else None
     return _granted(room_id, named, overwrites, is_private, owner_id == user_id, roles, own_roles)
 
@@ -347,7 +376,7 @@ _CHANNEL: Final = f"""
            c.overwrites_packed, c.is_private, {_STANDING}
     FROM members m, room r, channels c WHERE {_PRESENT} AND c.id = ? AND c.deleted_at IS NULL
 """  # noqa: S608
-_OF_WEBHOOK: Final = (
+_UNASKED_CHANNEL: Final = (
     "SELECT type, is_archived, thread_mode, slow_mode_seconds, auto_archive_hours FROM channels "
     "WHERE id = ? AND deleted_at IS NULL"
 )
@@ -355,7 +384,7 @@ _CATEGORY: Final = f"""
     SELECT m.timed_out_until, c.overwrites_packed, c.is_private, {_STANDING}
     FROM members m, room r, categories c WHERE {_PRESENT} AND c.id = ?
 """  # noqa: S608
-# All in one row, because apsw lets go of the interpreter's lock at every row.
+# One row with everything, because apsw releases the interpreter's lock at every row.
 _SIGHT: Final = f"""
     SELECT (SELECT json_group_array(json_array(c.id, c.is_private, c.overwrites_packed) ORDER BY c.position, c.id)
             FROM channels c WHERE c.deleted_at IS NULL),

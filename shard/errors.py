@@ -1,35 +1,37 @@
-"""What a shard can answer instead of a result.
+"""The errors that a shard raises instead of returning a result.
 
 ShardError
-├── RejectedError              the act is refused; the same request will be refused again
-│   ├── NotFoundError          not there, or not for this person to see: one answer for both
-│   │   └── MovedError          not in the shard's tables; segments that may have it are named
+├── RejectedError              the action is refused; the same request will be refused again
+│   ├── NotFoundError          does not exist, or this person may not see it: one answer for both
+│   │   └── MaybeArchivedError          not in the shard's tables; names the segments that may have it
 │   ├── ForbiddenError         visible, but this needs a permission that the person lacks
-│   ├── ConflictError          the room's present state forbids it
-│   │   └── ArchivedError       the message is in the archive, where it does not change
-│   ├── SlowModeError          too soon after this person's last message in the channel; says when it may be sent
-│   └── BadSearchError         the search text cannot be searched for
+│   ├── ConflictError          the room's present state forbids the action
+│   │   └── ArchivedError       the message is in the archive, where it cannot be changed
+│   ├── SlowModeError          too soon after this person's last message in the channel; has the seconds to wait
+│   └── BadSearchError         the search text is empty or too complex
 ├── ShardFullError             the disk or the shard's size limit; nothing was written
-└── UnavailableError           try again later; says when, and whether something may have been written
-    ├── ShardBusyError         a bound was reached (queue, open shards, another process's lock)
-    ├── DeadlineError          the act took too long and was stopped; nothing was written
-    ├── ArchiveUnavailableError  object storage does not give out a segment now; the live part of the room answers
-    ├── WakingError            the room is hibernated, and cannot be brought back just now; nothing is lost
+└── UnavailableError           try again later; has the seconds to wait
+    ├── ShardBusyError         a limit was reached (queue, open shards, another process's lock)
+    ├── DeadlineError          the action took too long and was stopped; nothing was written
+    ├── ArchiveUnavailableError  object storage does not return a segment now; the live part of the room works
+    ├── WakingError            the room is hibernated and cannot be restored now; nothing is lost
     ├── BrokenShardError       this room's file is missing, damaged or another room's
     └── OutcomeUnknownError    the commit failed with an I/O error: repeat with the same nonce to learn
+
+The `meaning` of a class tells clients how to react to the error.
 """
 
 
 class ShardError(Exception):
-    """Base of everything that a shard answers instead of a result."""
+    """Base of all errors of a shard."""
 
 
 class RejectedError(ShardError):
-    """The act is refused and left nothing behind."""
+    """The action is refused, and nothing was written."""
 
 
 class NotFoundError(RejectedError):
-    """There is no such thing for this person."""
+    """The thing does not exist, or this person may not see it."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -37,7 +39,7 @@ class NotFoundError(RejectedError):
 
 
 class ForbiddenError(RejectedError):
-    """The person sees the thing but may not do this with it."""
+    """The person sees the thing but lacks the permission for the action."""
 
     def __init__(self, message: str, *, need: str) -> None:
         self.need = need
@@ -45,18 +47,24 @@ class ForbiddenError(RejectedError):
 
 
 class ConflictError(RejectedError):
-    """The state of the room forbids the act."""
+    """The present state of the room forbids the action."""
+
+    meaning = "The present state forbids it, such as a full room or an archived channel; detail says which."
 
 
 class ArchivedError(ConflictError):
-    """The message is in the archive: it can be read, found and deleted, and nothing else."""
+    """The message is in the archive, where it can only be read, found and deleted."""
+
+    meaning = "The message is in the archive: it can be read and deleted, but no longer changed."
 
     def __init__(self) -> None:
         super().__init__("This message is in the archive: it can be read and deleted, but no longer changed.")
 
 
 class SlowModeError(RejectedError):
-    """The channel is in slow mode. `retry_after_seconds` is when this person may send again."""
+    """The channel is in slow mode; this person may send again after `retry_after_seconds`."""
+
+    meaning = "The channel is in slow mode and your last message a moment ago. Wait as long as Retry-After says."
 
     def __init__(self, retry_after_seconds: int) -> None:
         self.retry_after_seconds = retry_after_seconds
@@ -64,46 +72,56 @@ class SlowModeError(RejectedError):
 
 
 class BadSearchError(RejectedError):
-    """The search text has nothing to search for, or too much."""
+    """The search text has no words to search for, or too many."""
+
+    meaning = "The search has no word, no phrase and no beginning of a word, or too many of them."
 
 
 class ShardFullError(ShardError):
-    """There was no room to write; nothing of the act was kept."""
+    """The disk or the size limit left no space; nothing was written."""
+
+    meaning = "The disk or the room is full, or the room is read-only. Nothing was stored."
 
 
 class UnavailableError(ShardError):
-    """The shard cannot answer now. `retry_after_seconds` is when asking again may help."""
+    """The shard cannot answer now; a retry may succeed after `retry_after_seconds`."""
 
+    meaning = "Too much is going on, and nothing was stored. Repeat it a little later."
     retry_after_seconds: int = 1
 
 
 class ShardBusyError(UnavailableError):
-    """A bound was reached before the act began."""
+    """A limit was reached before the action began."""
 
 
 class DeadlineError(UnavailableError):
-    """The act was stopped at its deadline and left nothing behind."""
+    """The action was stopped at its deadline, and nothing was written."""
+
+    meaning = "It took too long and was stopped, and nothing was stored. Ask for less at once."
 
 
 class WakingError(UnavailableError):
-    """The room is hibernated and comes back from object storage, which takes too long or does not answer."""
+    """The room is hibernated, and object storage takes too long to return it or does not answer."""
 
+    meaning = "This room was not used for long and comes back from object storage. Repeat it a little later."
     retry_after_seconds = 3
 
 
 class BrokenShardError(UnavailableError):
-    """The room's file cannot be used; all other rooms go on."""
+    """The room's file cannot be used; all other rooms work. `belongs_to` is another room whose file it is."""
 
+    meaning = "This room's file is missing or damaged, and an operator has to look; other rooms go on."
     retry_after_seconds = 30
 
-    def __init__(self, room_id: int, reason: str) -> None:
-        self.room_id, self.reason = room_id, reason
+    def __init__(self, room_id: int, reason: str, *, belongs_to: int | None = None) -> None:
+        self.room_id, self.reason, self.belongs_to = room_id, reason, belongs_to
         super().__init__(f"The storage of this room cannot be used: {reason}.")
 
 
 class ArchiveUnavailableError(UnavailableError):
-    """A segment cannot be had now, or what object storage has is not it. Nothing is lost by asking again."""
+    """Object storage does not return a segment now, or returns other bytes; a retry is safe."""
 
+    meaning = "It is in the archive, which cannot be reached now. Repeat it later as it was."
     retry_after_seconds = 5
 
     def __init__(self, object_key: str) -> None:
@@ -113,6 +131,11 @@ class ArchiveUnavailableError(UnavailableError):
 
 class OutcomeUnknownError(UnavailableError):
     """A commit failed with an I/O error: after a failed fsync the rows may be there at the next open."""
+
+    meaning = (
+        "The disk failed while this was stored. Send a message again with the same nonce; look before repeating "
+        "anything else."
+    )
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,7 +1,7 @@
-"""Looks into shards without opening them for use: nothing is migrated, mended, moved or written.
+"""Read-only inspection of shards: nothing is migrated, repaired, moved or written.
 
-Made for the operator's walks, which run beside a server: reading takes no lock, and the one check that needs the
-room's write lock holds it for FTS_CHECK_SECONDS at most.
+For the operator's commands, which run beside a server: reading takes no lock, and the one check that needs the room's
+write lock holds it for FTS_CHECK_SECONDS at most.
 """
 
 import time
@@ -13,31 +13,33 @@ from typing import Final, NamedTuple
 
 import apsw
 
+import sqlite
 from ids import RoomId
 from migrations import engine
 from migrations.engine import Migration
-from shard import audit, files, rooms, tidying
-from shard.audit import Entry, Filter
-from shard.connections import Reader
-from shard.errors import BrokenShardError
-from shard.tidying import Table
+from shard.engine import files, identity, maintenance
+from shard.engine.connections import Reader
+from shard.engine.maintenance import Table
+from shard.errors import BrokenShardError, ShardBusyError
+from shard.tables import audit
+from shard.tables.audit import Entry, Filter
 
 FINDINGS_MAX: Final = 5
-"""Findings told of one check; a damaged file has thousands."""
+"""Findings reported by one check; a damaged file has thousands."""
 FTS_CHECK_SECONDS: Final = 1.0
-"""How long a room may wait with its writes while its search index is compared with its messages."""
+"""Seconds for which a room's writes may wait while its search index is compared with its messages."""
 FTS_CHECK_STEPS: Final = 1_000
 STOP_STEPS: Final = 50_000
-"""Steps of SQLite between two looks at whether to stop: some milliseconds."""
+"""Steps of SQLite between two calls of `is_stopped`: some milliseconds."""
 
 
 class StoppedError(Exception):
-    """Looking was stopped by whoever asked for it."""
+    """The caller stopped the inspection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was seen of a shard: what is wrong with it, how far it is behind, and when it was last written to."""
+    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write."""
 
     problems: tuple[str, ...]
     pending: tuple[Migration, ...]
@@ -47,7 +49,7 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """How large a shard is; `wal_bytes` is not in `size_bytes`."""
+    """The size of a shard; `wal_bytes` is not in `size_bytes`."""
 
     size_bytes: int
     wal_bytes: int
@@ -58,8 +60,7 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A room's record of what moderators did: how many acts it has, the hash of the newest, and the number of the first
-    that is not what was written there."""
+    """The state of a room's audit log: its length, the newest hash, and the first changed row's number."""
 
     entries: int
     head: bytes
@@ -67,7 +68,7 @@ class Record:
 
 
 class Stored(NamedTuple):
-    """An object that a room's archive names, and what it was when it was put."""
+    """An object that a room's archive names, with its digest and size when it was stored."""
 
     key: str
     sha256: str
@@ -75,9 +76,36 @@ class Stored(NamedTuple):
 
 
 def room_ids(folder: Path) -> list[RoomId]:
-    """Return the rooms that have a file in the folder, in the order of their ids; other files are left out."""
+    """Return the rooms that have a file in the folder, by id; other files are ignored."""
     names = (path.stem for path in folder.glob("*.db"))
     return sorted(RoomId(int(name)) for name in names if name.isascii() and name.isdecimal())
+
+
+def room_of(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> RoomId | None:
+    """Return the room that the file under a room's name belongs to; None where it cannot be read."""
+    try:
+        with _opened(folder, room_id, migrations):
+            return room_id
+    except BrokenShardError as error:
+        return None if error.belongs_to is None else RoomId(error.belongs_to)
+    except ShardBusyError:
+        return None
+
+
+def is_sound_without_log(folder: Path, room_id: RoomId) -> bool:
+    """Tell whether a room's file has a log, and is sound and the room's own without it; nothing is changed."""
+    path = files.path_of(folder, room_id)
+    if _log_bytes(path) == 0:
+        return False
+    try:
+        connection = sqlite.connect_unchanging(path)
+        try:
+            room = identity.one(Reader(connection, room_id))
+            return room is not None and room.room_id == room_id and connection.pragma("quick_check", 1) == "ok"
+        finally:
+            connection.close()
+    except apsw.Error:
+        return False
 
 
 def pending(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> tuple[Migration, ...]:
@@ -87,7 +115,7 @@ def pending(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> t
 
 
 def verify_audit(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> Record:
-    """Follow the chain of a room's record; raises BrokenShardError and ShardBusyError."""
+    """Verify the hash chain of a room's audit log; raises BrokenShardError and ShardBusyError."""
     with _opened(folder, room_id, migrations) as (_connection, reader):
         if not _has_table(reader, "audit_log"):
             return Record(0, audit.FIRST_HASH, None)
@@ -97,7 +125,7 @@ def verify_audit(folder: Path, room_id: RoomId, migrations: Sequence[Migration])
 def read_audit(
     folder: Path, room_id: RoomId, migrations: Sequence[Migration], wanted: Filter, *, limit: int
 ) -> list[Entry]:
-    """Return the newest acts of a room's record; raises BrokenShardError and ShardBusyError."""
+    """Return the newest rows of a room's audit log; raises BrokenShardError and ShardBusyError."""
     with _opened(folder, room_id, migrations) as (_connection, reader):
         return audit.newest(reader, wanted, limit=limit) if _has_table(reader, "audit_log") else []
 
@@ -111,7 +139,7 @@ def stored(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> li
 
 
 def _has_table(reader: Reader, name: str) -> bool:
-    """Tell whether a shard has a table: one from before rooms had it may not be migrated yet."""
+    """Return whether a shard has a table: an old shard may not be migrated yet."""
     return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)) is not None
 
 
@@ -123,10 +151,10 @@ def inspect(
     search_seconds: float = FTS_CHECK_SECONDS,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Inspection:
-    """Look a whole shard through; its writes may wait for `search_seconds`, while the search index is compared.
+    """Inspect a whole shard; its writes may wait for `search_seconds`, while the search index is compared.
 
     Raises BrokenShardError when it cannot be opened, ShardBusyError when it is locked, and StoppedError soon after
-    `is_stopped`, which is asked on the thread of the caller.
+    `is_stopped` returns true; it is called on the caller's thread.
     """
     with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
@@ -140,7 +168,7 @@ def inspect(
 
 
 def measure(reader: Reader, folder: Path) -> Measures:
-    """Return how large a shard is, as an act for the pool."""
+    """Return the size of a shard; runs as a read of the pool."""
     row = reader.one(
         "SELECT (SELECT page_count FROM pragma_page_count), (SELECT freelist_count FROM pragma_freelist_count), "
         "(SELECT page_size FROM pragma_page_size), (SELECT coalesce(sum(message_count), 0) FROM channels), "
@@ -153,7 +181,7 @@ def measure(reader: Reader, folder: Path) -> Measures:
 
 
 def survey(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> tuple[Measures, int]:
-    """Return how large a shard is, and its schema's version, on a connection of its own.
+    """Return the size of a shard and the version of its schema, on a connection of its own.
 
     Raises BrokenShardError and ShardBusyError.
     """
@@ -166,9 +194,9 @@ def survey(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> tu
 def measure_tables(
     folder: Path, room_id: RoomId, migrations: Sequence[Migration], *, is_stopped: Callable[[], bool] = lambda: False
 ) -> list[Table]:
-    """Return what each table of a shard takes; raises as `inspect` does."""
+    """Return the size of each table of a shard; raises as `inspect` does."""
     with _opened(folder, room_id, migrations, is_stopped) as (_connection, reader):
-        return tidying.tables(reader)
+        return maintenance.tables(reader)
 
 
 def _log_bytes(path: Path) -> int:
@@ -185,7 +213,7 @@ def _opened(
     connection, reader, is_behind = files.open_reader(path, room_id, migrations)
     try:
         if has_log:
-            # A log that a crash left is evidence: closing must not move it into the database.
+            # A log that a crash left is evidence: closing must not copy it into the database.
             connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         if is_behind:
             _guard(reader)
@@ -201,10 +229,10 @@ def _opened(
 
 
 def _guard(reader: Reader) -> None:
-    room = rooms.one(reader)
+    room = identity.one(reader)
     found = None if room is None else room.room_id
     if found != reader.room_id:
-        raise BrokenShardError(reader.room_id, f"its file belongs to room {found or 'no one'}")
+        raise BrokenShardError(reader.room_id, f"its file belongs to room {found or 'no one'}", belongs_to=found)
 
 
 def _pages(reader: Reader) -> list[str]:
@@ -213,7 +241,7 @@ def _pages(reader: Reader) -> list[str]:
 
 
 def _line(text: str) -> str:
-    """Return a finding on one line; quick_check tells several in one."""
+    """Return a finding on one line; quick_check returns several lines in one row."""
     return " ".join(text.split())
 
 
@@ -225,9 +253,10 @@ def _references(reader: Reader) -> list[str]:
 
 
 def _search(connection: apsw.Connection, seconds: float) -> tuple[bool, list[str]]:
-    """Compare the search index with the messages, and tell whether there was time to; quick_check saw its pages.
+    """Compare the search index with the messages; return whether there was time for it, and the findings.
 
     FTS5 has this check as an INSERT (sqlite.org/fts5.html, 6.4), which needs the write lock but writes nothing.
+    The pages of the index are checked by quick_check.
     """
     ends_at = time.monotonic() + seconds
     connection.pragma("query_only", "OFF")

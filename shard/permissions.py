@@ -1,8 +1,9 @@
-"""What a person may do, as bits of one 64-bit number.
+"""Permissions of a person, as bits of one 64-bit number.
 
 Bits keep Discord's numbers where they mean the same
 (https://discord.com/developers/docs/topics/permissions#permissions-bitwise-permission-flags), so that clients and
-imports need no table of their own.
+imports need no table of their own. A new bit is one line here; EVERYONE and IN_CHANNELS say who has it from the
+start and where, and MODERATORS in actions/groups.py what moderators of a group have.
 """
 
 from collections.abc import Iterable
@@ -38,7 +39,7 @@ BYPASS_SLOW_MODE: Final = 1 << 52
 NAMES: Final = {
     value: name.lower() for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)
 }
-"""Every single permission's name, for messages and documents."""
+"""The name of every single permission, for messages and documents."""
 
 BITS: Final = {name: bit for bit, name in NAMES.items()}
 
@@ -57,10 +58,10 @@ EVERYONE: Final = (
     | CREATE_THREADS
     | SEND_IN_THREADS
 )
-"""What the everyone role of a new room allows."""
+"""Permissions of the everyone role of a new room."""
 
 WHILE_TIMED_OUT: Final = VIEW_CHANNEL | READ_HISTORY
-"""All that is left to a member in a time-out, as at Discord."""
+"""Permissions that a member keeps in a time-out, as at Discord."""
 
 IN_CHANNELS: Final = (
     CREATE_INVITE
@@ -82,11 +83,11 @@ IN_CHANNELS: Final = (
     | PIN_MESSAGES
     | BYPASS_SLOW_MODE
 )
-"""What an overwrite of a channel may allow or deny; everything else is decided for the whole room."""
+"""Permissions that an overwrite of a channel may allow or deny; all others are decided for the whole room."""
 
 
 class Overwrite(NamedTuple):
-    """What a role or a member may in one channel beyond, or short of, what they may in the room."""
+    """Permissions of a role or a member in one channel, added to and removed from those in the room."""
 
     allow: int = 0
     deny: int = 0
@@ -99,7 +100,7 @@ NONE: Final = Overwrite()
 
 
 def united(overwrites: Iterable[Overwrite]) -> Overwrite:
-    """Return what several roles' overwrites do together: what one of them allows, no other denies."""
+    """Return the union of several roles' overwrites: what one of them allows, no other denies."""
     allow = deny = 0
     for overwrite in overwrites:
         allow |= overwrite.allow
@@ -108,9 +109,9 @@ def united(overwrites: Iterable[Overwrite]) -> Overwrite:
 
 
 def in_room(*, is_owner: bool, everyone: int, roles: Iterable[int] = ()) -> int:
-    """Return what a member may in the room: what everyone may and what each of their roles adds.
+    """Return the permissions of a member in the room: everyone's, and those of each of their roles.
 
-    The owner and whoever has ADMINISTRATOR have all (Discord's order:
+    The owner and administrators (ADMINISTRATOR) have all (Discord's order:
     https://discord.com/developers/docs/topics/permissions#permission-overwrites).
     """
     if is_owner:
@@ -128,11 +129,11 @@ def in_channel(
     member: Overwrite = NONE,
     is_private: bool = False,
 ) -> int:
-    """Return what is left of, or added to, what a member may in the room (`granted`) in one of its channels.
+    """Return the permissions of a member in a channel, from those in the room (`granted`) and the overwrites.
 
-    First the overwrite for everyone, then those of all the member's roles `united`, then the member's own. A private
-    channel is one that nobody sees whom no role's or own overwrite lets see it. Whoever does not see a channel may
-    nothing there; administrators may all.
+    First the overwrite for everyone applies, then those of all the member's roles (`united`), then the member's own. In
+    a private channel only an overwrite for a role or for the member grants VIEW_CHANNEL. A member without VIEW_CHANNEL
+    has no permissions there; administrators have all.
     """
     if granted & ADMINISTRATOR:
         return ALL
@@ -144,7 +145,7 @@ def in_channel(
 
 
 def while_timed_out(granted: int) -> int:
-    """Return what a time-out leaves: reading, and to administrators everything."""
+    """Return the permissions that a time-out leaves: those for reading, and all of an administrator."""
     return granted if granted & ADMINISTRATOR else granted & WHILE_TIMED_OUT
 
 
@@ -154,7 +155,7 @@ def names(bits: int) -> list[str]:
 
 
 def bits(named: Iterable[str]) -> int:
-    """Return the permissions of these names; raises KeyError for one that is none."""
+    """Return the permissions with these names; raises KeyError for an unknown name."""
     found = 0
     for name in named:
         found |= BITS[name]

@@ -1,7 +1,7 @@
-"""The rows that travel: messages and events, as they stand in the shard.
+"""Rows that many modules share: messages and events, as the shard stores them.
 
-They, and what every request makes one of, are named tuples, not dataclasses: `Message._make(row)` took 0.4 µs where a
-frozen slotted dataclass took 2.1 µs.
+These types, and others that every request makes, are named tuples, not dataclasses: `Message._make(row)` took 0.4 µs
+where a frozen slotted dataclass took 2.1 µs.
 """
 
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from ids import ChannelId, MessageId, ThreadId, UserId
 HAS_MENTIONS: Final = 1
 HAS_ATTACHMENTS: Final = 2
 HAS_REACTIONS: Final = 4
-"""Bits of `messages.extras`: which other tables have rows of a message."""
+"""Bits of `messages.extras`: the other tables that have rows of a message."""
 
 
 class Message(NamedTuple):
     """One message; times in milliseconds UTC, `metadata` as JSON text.
 
-    What hangs on it is JSON text too, None where there is nothing: `mentions` as [type, id], `attachments` as
+    What belongs to it is JSON text too, None if there is nothing: `mentions` as [type, id], `attachments` as
     [id, filename, size_bytes, mime_type, width, height, duration_ms], `reactions` as [emoji, count], in their order.
     """
 
@@ -43,10 +43,10 @@ class Message(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Messages next to each other, newest first, still packed as the JSON array of their rows' values.
+    """Consecutive messages, newest first, still packed as the JSON array of their rows' values.
 
-    `replies` has the ids that they reply to, joined by commas; None where none of them is a reply. `has_reactions`
-    tells whether anybody reacted to any.
+    `replies` has the ids that they reply to, joined by commas; None if none of them is a reply. `has_reactions` is
+    whether any of them has a reaction.
     """
 
     packed: str
@@ -57,7 +57,7 @@ class Stretch(NamedTuple):
     has_reactions: int | None
 
     def joined(self, older: "Stretch") -> "Stretch":
-        """Return this stretch with the one that lies before it in time."""
+        """Return this stretch joined with an older one that ends where this one begins."""
         if not self.length or not older.length:
             return self if self.length else older
         packed = f"{self.packed[:-1]},{older.packed[1:]}"
@@ -72,8 +72,10 @@ def unpacked(packed: str) -> list[Message]:
 
 
 class Event(NamedTuple):
-    """One row of the log as it is published: with the message that it created or edited, if any (the log itself keeps
-    only its id), and without what it replaced."""
+    """One row of the log as it is published.
+
+    It has the message that it created or edited, if any (the log keeps only its id), and not the replaced values.
+    """
 
     seq: int
     type: str

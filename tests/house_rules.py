@@ -8,12 +8,24 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from tests import house_imports
+from tests import house_imports, house_words
 from tests.house_sources import Finding, Source, comments, functions, imports, strings
 
 FUNCTION_LINES_MAX: Final = 70
 FILE_LINES_MAX: Final = 400
-SQL_HOMES: Final = frozenset({"directory", "shard", "migrations", "sqlite", "tests", "bench"})
+SQL_HOMES: Final = (
+    "sqlite.py",
+    "database/",
+    *(f"{store}/" for store in sorted(house_imports.CENTRAL_STORES)),
+    "migrations/",
+    "sqlite.py",
+    "tests/",
+    "bench/",
+    *house_imports.SQL_IN_SHARD,
+)
+EVENT_TYPES: Final = "shard/event_types.py"
+EVENT_LITERAL_HOMES: Final = frozenset({EVENT_TYPES, "directory/audit.py"})
+"""The registry, and the names of acts in the directory's own log, which knows nothing of shards."""
 
 _SQL = re.compile(
     r"""\s*(?:
@@ -28,6 +40,8 @@ _SQL = re.compile(
 _VAGUE_CLASS = re.compile(r"(?:Manager|Helper|Service|Util|Base)s?$")
 _VAGUE_MODULE = re.compile(r"(?:^|_)(?:manager|helper|service|util|base)s?$")
 _BLANKET_IGNORE = re.compile(r"#\s*type:\s*ignore(?!\[)")
+_TYPE = re.compile(r"([a-z]+)\.[a-z_]+")
+_TYPE_IN_SQL = re.compile(r"'([a-z]+)\.([a-z_]+)'")
 _SECOND_SENTENCE = re.compile(r"[.!?]\s+[A-Z]")
 
 
@@ -47,14 +61,14 @@ def one_sqlite(tree: Sequence[Source]) -> Iterator[Finding]:
 
 
 def sql_homes(tree: Sequence[Source]) -> Iterator[Finding]:
-    """SQL stands in the stores and the migrations, nowhere else."""
+    """SQL stands in the stores and the migrations, nowhere else; in the shard not in its actions either."""
     for source in tree:
-        if source.package in SQL_HOMES:
+        if source.path.startswith(SQL_HOMES):
             continue
         for line, text in strings(source):
             # A sentence for people starts with one capital: "Select a room from the list".
             if _SQL.match(text) and (text.lstrip()[:6].isupper() or text.lstrip()[:6].islower()):
-                yield Finding(source.path, line, "SQL outside the stores; make it a function in directory or shard")
+                yield Finding(source.path, line, "SQL outside the stores; make it a function in one of them")
 
 
 def long_functions(tree: Sequence[Source]) -> Iterator[Finding]:
@@ -100,6 +114,23 @@ def sentences_of_tests(tree: Sequence[Source]) -> Iterator[Finding]:
                 yield Finding(source.path, function.lineno, message)
 
 
+def event_literals(tree: Sequence[Source]) -> Iterator[Finding]:
+    """Shipped code names an event type by its registry, where a wrong name is a type error; SQL by its text alone."""
+    types = {
+        text for source in tree if source.path == EVENT_TYPES for _, text in strings(source) if _TYPE.fullmatch(text)
+    }
+    nouns = {text.partition(".")[0] for text in types}
+    for source in tree:
+        if source.package not in house_imports.SHIPPED or source.path in EVENT_LITERAL_HOMES:
+            continue
+        for line, text in strings(source):
+            if (found := _TYPE.fullmatch(text)) and found[1] in nouns:
+                yield Finding(source.path, line, f"{text} as a literal; name it by {EVENT_TYPES}")
+            for noun, verb in _TYPE_IN_SQL.findall(text):
+                if noun in nouns and f"{noun}.{verb}" not in types:
+                    yield Finding(source.path, line, f"no event is called {noun}.{verb}; {EVENT_TYPES} has all")
+
+
 def blanket_ignores(tree: Sequence[Source]) -> Iterator[Finding]:
     """Whoever silences mypy says which complaint."""
     for source in tree:
@@ -142,8 +173,10 @@ RULES: Final[Mapping[str, Rule]] = {
     rule.__name__: rule
     for rule in (
         house_imports.layers,
+        house_imports.shard_rooms,
         house_imports.cycles,
         house_imports.lazy_imports,
+        house_imports.optional_weight,
         house_imports.library_homes,
         house_imports.dead_files,
         one_sqlite,
@@ -151,7 +184,10 @@ RULES: Final[Mapping[str, Rule]] = {
         long_functions,
         long_files,
         vague_names,
+        house_words.participles,
+        house_words.first_words,
         sentences_of_tests,
+        event_literals,
         blanket_ignores,
         silent_excepts,
     )

@@ -1,4 +1,4 @@
-"""Reads Python sources for the rules of the house: files, imports, strings and comments with their lines.
+"""Reader of Python sources for the rules of the house: files, imports, strings and comments with their lines.
 
 Files are those git would commit (tracked, or untracked and not ignored); without git, all below the root that are
 not in hidden or build folders.

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 import ids
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
-from shard import files
-from shard.acts import branching, shaping, talking
-from shard.acts.shaping import ChannelDraft
-from shard.messages import Draft
+from shard.actions import channels, messages, rooms, threads
+from shard.actions.channels import ChannelDraft
+from shard.engine import files
+from shard.tables.messages import Draft
 
 DAY_MS = 86_400_000
 NOW_MS = 1_750_000_000_000
@@ -61,32 +61,74 @@ def test_times_outside_the_layout_are_pinned(one: int, other: int) -> None:
 
 def test_the_epoch_itself_gives_a_positive_id() -> None:
     """Number zero is never given out, also not at the very first moment."""
-    assert ids.Sequence().next(ids.EPOCH_MS) == 1
-    assert ids.Sequence().next(ids.EPOCH_MS - DAY_MS) == 1
+    assert ids.Sequence().next(ids.EPOCH_MS) > 0
+    assert ids.Sequence().next(ids.EPOCH_MS - DAY_MS) > 0
 
 
 def test_what_was_seen_is_not_given_out_again() -> None:
-    """A sequence goes on after the highest number it was told of, and is not moved by lower ones."""
+    """A sequence goes on above the highest number it was told of, and is not moved by lower ones."""
     sequence = ids.Sequence(ids.at(NOW_MS))
-    sequence.seen(ids.at(NOW_MS) + 10)
+    sequence.seen(ids.at(NOW_MS + 10))
     sequence.seen(5)
-    assert sequence.next(NOW_MS) == ids.at(NOW_MS) + 11
+    assert ids.time_ms(sequence.next(NOW_MS)) == NOW_MS + 10
 
 
 def test_threads_never_get_the_same_id() -> None:
-    """Numbers asked for by many threads at once are all different."""
-    sequence = ids.Sequence()
+    """Numbers asked for by many threads at once, each for a room of its own, are all different."""
+    generator = ids.Generator()
     taken: list[list[int]] = [[] for _ in range(4)]
-    threads = [
-        threading.Thread(target=lambda mine=mine: mine.extend(sequence.next(NOW_MS) for _ in range(5_000)))
-        for mine in taken
-    ]
+
+    def take(mine: list[int]) -> None:
+        sequence = ids.Sequence(0, generator)
+        mine.extend(sequence.next(NOW_MS) for _ in range(5_000))
+
+    threads = [threading.Thread(target=take, args=(mine,)) for mine in taken]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert all(mine == sorted(mine) for mine in taken)
     assert len({number for mine in taken for number in mine}) == 20_000
+
+
+@given(
+    floors=st.lists(moments, min_size=2, max_size=4),
+    asked=st.lists(st.tuples(st.integers(0, 3), st.integers(-3, 3)), max_size=300),
+    start=moments,
+)
+def test_no_two_rooms_have_an_id_in_common(floors: list[int], asked: list[tuple[int, int]], start: int) -> None:
+    """Rooms ahead of the clock, by whatever they hold, and a clock that steps to and fro: each id is given out once,
+    growing in each room, and outside of what imports and the directory use."""
+    generator, now_ms = ids.Generator(), start
+    rooms_of_it = [ids.Sequence(ids.at(min(floor, ids.TIME_MS_MAX - 1_000)), generator) for floor in floors]
+    taken: list[list[int]] = [[] for _ in rooms_of_it]
+    for room, step in asked:
+        now_ms = min(max(now_ms + step, ids.EPOCH_MS), ids.TIME_MS_MAX - 1_000)
+        taken[room % len(taken)].append(rooms_of_it[room % len(taken)].next(now_ms))
+    every = [number for mine in taken for number in mine]
+    assert len(set(every)) == len(every)
+    assert all(mine == sorted(mine) for mine in taken)
+    assert all(number % ids.PER_MILLISECOND >= ids.IMPORTED_PER_MILLISECOND for number in every)
+
+
+def test_a_room_ahead_of_the_clock_draws_no_other_with_it() -> None:
+    """Messages from the future in one room leave the ids of the others at the present time."""
+    generator = ids.Generator()
+    ahead, other = ids.Sequence(ids.at(NOW_MS + 900 * DAY_MS), generator), ids.Sequence(0, generator)
+    assert ids.time_ms(ahead.next(NOW_MS)) == NOW_MS + 900 * DAY_MS
+    assert ids.time_ms(other.next(NOW_MS)) == NOW_MS
+
+
+def test_processes_make_different_ids_at_the_same_time() -> None:
+    """Two nodes have no number in common, whatever the rooms hold."""
+    one, other = (ids.Generator(node) for node in (ids.NODES[0], ids.NODES[1]))
+    taken = [
+        generator.next(NOW_MS, above)
+        for generator in (one, other)
+        for above in (0, ids.at(NOW_MS + 5))
+        for _ in range(3_000)
+    ]
+    assert len(set(taken)) == len(taken)
 
 
 @pytest.mark.parametrize("made", ["message", "thread", "channel"])
@@ -99,10 +141,10 @@ def test_ids_go_on_after_a_restart_with_a_clock_gone_back(tmp_path: Path, made: 
         )
         try:
             if made == "message":
-                return talking.send_message(writer, OWNER, general, Draft(name), now_ms=now_ms).message.id
+                return messages.send_message(writer, OWNER, general, Draft(name), now_ms=now_ms).message.id
             if made == "thread":
-                return branching.open_thread(writer, OWNER, general, name, now_ms=now_ms).id
-            return shaping.create_channel(writer, OWNER, ChannelDraft(name), now_ms=now_ms).id
+                return threads.open_thread(writer, OWNER, general, name, now_ms=now_ms).id
+            return channels.create_channel(writer, OWNER, ChannelDraft(name), now_ms=now_ms).id
         finally:
             connection.close()
 
@@ -110,7 +152,7 @@ def test_ids_go_on_after_a_restart_with_a_clock_gone_back(tmp_path: Path, made: 
         tmp_path,
         RoomId(1),
         MIGRATIONS,
-        lambda writer: shaping.found_room(writer, "community", OWNER, [ChannelDraft("general")], now_ms=NOW_MS),
+        lambda writer: rooms.found_room(writer, "community", OWNER, [ChannelDraft("general")], now_ms=NOW_MS),
         now_ms=NOW_MS,
     )
     general = ChannelId(founded[0].id)

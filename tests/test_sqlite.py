@@ -1,6 +1,7 @@
 """Connections: every pragma is set, a reader cannot write, and opening waits for a lock instead of failing."""
 
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -119,3 +120,17 @@ def test_a_folder_can_be_synced_and_a_missing_one_is_an_error(tmp_path: Path) ->
     for wrong in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(OSError, match=r"No such|Not a directory"):
             sqlite.sync_folder(wrong)
+
+
+def test_keys_are_counted_until_the_disk_is_full() -> None:
+    """Each key has a count of its own; without space that is an error of the system, as of every other file."""
+    with closing(sqlite.KeyCounts()) as counts:
+        assert [counts.add(key) for key in (b"a", b"b", b"a", b"a")] == [1, 1, 2, 3]
+        counts._connection.pragma("max_page_count", 8)
+
+        def fill() -> None:
+            for number in range(100_000):
+                counts.add(number.to_bytes(16))
+
+        with pytest.raises(OSError, match="no space left"):
+            fill()

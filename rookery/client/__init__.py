@@ -1,4 +1,4 @@
-"""A client of the gateway for bots and tests: live events of rooms, without a loss over lost connections.
+"""Client of the gateway for bots and tests: live events of rooms, none of them lost when a connection is.
 
 It needs nothing of the server's code, only `websockets` and `orjson`. The protocol is in docs/gateway.md.
 """
@@ -11,24 +11,31 @@ from rookery.client.errors import (
     RequestError,
     SequenceError,
     UnreachableError,
+    UnsendableError,
 )
-from rookery.client.happenings import (
+from rookery.client.events import (
+    Block,
     Channels,
     Event,
     Happening,
     Joined,
+    NotificationLevel,
     Overview,
     Presence,
+    ProfileChange,
     ReadMarker,
     Ready,
     Removed,
     Resumed,
     Resync,
     Sent,
+    SessionsChange,
+    SettingsChange,
     Typing,
 )
 
 __all__ = [
+    "Block",
     "Channels",
     "Client",
     "ClientError",
@@ -37,8 +44,10 @@ __all__ = [
     "Event",
     "Happening",
     "Joined",
+    "NotificationLevel",
     "Overview",
     "Presence",
+    "ProfileChange",
     "ReadMarker",
     "Ready",
     "Removed",
@@ -47,6 +56,9 @@ __all__ = [
     "Resync",
     "Sent",
     "SequenceError",
+    "SessionsChange",
+    "SettingsChange",
     "Typing",
     "UnreachableError",
+    "UnsendableError",
 ]

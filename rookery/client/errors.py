@@ -1,9 +1,10 @@
-"""Why a client stopped, or why something was not done; `remedy` says what helps.
+"""Errors of the client; `remedy` says what helps.
 
 ClientError
-├── UnreachableError   the first try to connect failed; later ones are repeated without a word
-├── EndedError         the server ended the connection, and trying again would not mend that: `code`
+├── UnreachableError   the first try to connect failed; later ones are repeated silently
+├── EndedError         the server ended the connection, and trying again would not help: `code`
 ├── SequenceError      events of a room were missing or came twice: `room_id`, `place`, `seq`
+├── UnsendableError    a request is no JSON, such as one with half a surrogate pair; nothing was sent
 ├── RequestError       the server did not do what was asked: `status`, `slug`, `errors`, `retry_after_seconds`
 └── ClosedError        the client was closed
 """
@@ -20,11 +21,11 @@ ENDINGS: Final[Mapping[int, str]] = {
     4005: "Mend the client.",
     4009: "Close one of the others first.",
 }
-"""Close codes after which nobody connects again by themselves, and what helps; the table is in docs/gateway.md."""
+"""Close codes after which the client does not connect again, and what helps; the table is in docs/gateway.md."""
 
 
 class ClientError(Exception):
-    """Something did not work."""
+    """Any error of the client."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(f"{problem} {remedy}".strip())
@@ -32,11 +33,11 @@ class ClientError(Exception):
 
 
 class UnreachableError(ClientError):
-    """The server cannot be reached, or nothing that answers is a gateway; `__cause__` says more."""
+    """The server cannot be reached, or what answers is not a gateway; `__cause__` says more."""
 
 
 class EndedError(ClientError):
-    """The server does not want this client. `code` is the close code, or the HTTP status of a refused handshake."""
+    """The server ended the connection for good. `code` is the close code, or the HTTP status of a refused handshake."""
 
     def __init__(self, code: int, reason: str, remedy: str) -> None:
         super().__init__(f"The server ended the connection ({code}): {reason or 'it gave no reason'}.", remedy)
@@ -45,7 +46,7 @@ class EndedError(ClientError):
 
 
 class SequenceError(ClientError):
-    """A room went on elsewhere than after `place`: at `seq`. The client stopped there; its places are right."""
+    """The events of a room went on at `seq` and not after `place`. The client stopped there; its places are right."""
 
     def __init__(self, room_id: str, place: int, seq: int) -> None:
         remedy = "Connect anew with the client's places; if that does not help, read the room's history over HTTP."
@@ -53,6 +54,10 @@ class SequenceError(ClientError):
         self.room_id = room_id
         self.place = place
         self.seq = seq
+
+
+class UnsendableError(ClientError, ValueError):
+    """A request that cannot be sent: no JSON, or too large. The connection and other requests are not affected."""
 
 
 class RequestError(ClientError):
@@ -72,7 +77,7 @@ class RequestError(ClientError):
 
 
 class ClosedError(ClientError):
-    """The client was closed before there was an answer; what was asked may have been done."""
+    """The client was closed before there was an answer; the request may have been carried out."""
 
     def __init__(self) -> None:
         super().__init__("The client is closed.", "Connect again.")

@@ -1,5 +1,5 @@
-"""What a client asked for and has no answer to yet. It is asked again, in the same order, on the next connection: a
-message keeps its nonce, so it is stored once."""
+"""Requests of a client without an answer yet. They are sent again, in the same order, on the next connection: a message
+keeps its nonce, so it is stored once."""
 
 import asyncio
 import itertools
@@ -13,14 +13,14 @@ import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from rookery.client.errors import RequestError
+from rookery.client.errors import RequestError, UnsendableError
 
 log = logging.getLogger(__name__)
 
 FRAME_BYTES_MAX: Final = 65_536
-"""Of what is asked; a server closes the connection for more."""
+"""Of a request; a server closes the connection for more."""
 UNANSWERED_MAX: Final = 64
-"""Requests without an answer; further ones wait their turn. A server does so many at a time."""
+"""Requests without an answer; further ones wait. A server runs so many at a time."""
 FRAMES_PER_SECOND: Final = 45.0
 """Requests of a client in the long run, a bit less than a server lets pass; faster ones wait."""
 BURST: Final = 250
@@ -28,7 +28,7 @@ BURST: Final = 250
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _Request:
     frame: bytes
     repeats: bool
     answer: "asyncio.Future[Any]"
@@ -36,47 +36,45 @@ class _Asked:
 
 
 class Requests:
-    """Asks over whichever connection stands, and tells the answers from each other by their `ref`."""
+    """Sends requests over the current connection, and finds the request of an answer by its `ref`."""
 
-    def __init__(self, frames_per_second: float, go_on: asyncio.Event) -> None:
+    def __init__(self, frames_per_second: float, may_read: asyncio.Event) -> None:
         self._rate = frames_per_second
-        self._go_on = go_on
+        self._may_read = may_read
         self._refs = itertools.count(1)
-        self._turns = asyncio.Semaphore(UNANSWERED_MAX)
-        self._asked: dict[int, _Asked] = {}
+        self._slots = asyncio.Semaphore(UNANSWERED_MAX)
+        self._unanswered: dict[int, _Request] = {}
         self._link: ClientConnection | None = None
         self._error: Exception | None = None
         self._due = 0.0
 
     @property
     def are_waiting(self) -> bool:
-        """Whether somebody waits for an answer."""
-        return bool(self._asked)
+        """Return whether a request waits for its answer."""
+        return bool(self._unanswered)
 
     async def ask(self, op: str, d: Mapping[str, Any], *, repeats: bool = True) -> Any:
-        """Return what the answer carries. What does not repeat is not asked while there is no connection, nor again
-        when it is lost: then the answer is None.
+        """Return what the answer carries. A request that does not repeat is not sent while there is no connection, nor
+        again when it is lost: then the answer is None.
 
-        Raises RequestError, why the client ended, and ValueError for too large a request.
+        Raises RequestError, the error that ended the client, and UnsendableError for what is no request.
         """
         ref = next(self._refs)
-        frame = orjson.dumps({"op": op, "ref": ref, "d": d})
-        if len(frame) > FRAME_BYTES_MAX:
-            raise ValueError(f"{op} has {len(frame)} bytes, at most {FRAME_BYTES_MAX} can be sent at once")
-        async with self._turns:
+        frame = encode({"op": op, "ref": ref, "d": d})
+        async with self._slots:
             await self._pace()
             if self._error is not None:
                 raise self._error
             if self._link is None and not repeats:
                 return None
-            asked = self._asked[ref] = _Asked(frame, repeats, asyncio.get_running_loop().create_future())
-            self._go_on.set()
+            request = self._unanswered[ref] = _Request(frame, repeats, asyncio.get_running_loop().create_future())
+            self._may_read.set()
             try:
                 if self._link is not None:
-                    await _send(asked, self._link)
-                return await asked.answer
+                    await _send(request, self._link)
+                return await request.answer
             finally:
-                del self._asked[ref]
+                del self._unanswered[ref]
 
     async def _pace(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -85,39 +83,54 @@ class Requests:
             await asyncio.sleep(self._due - now)
 
     async def attach(self, link: ClientConnection) -> None:
-        """Ask again over a new connection, in the old order, and then let others ask over it."""
-        while unsent := [asked for asked in self._asked.values() if asked.link is not link]:
-            for asked in unsent:
-                await _send(asked, link)
+        """Send the unanswered requests over a new connection, in their order, and then new ones."""
+        while unsent := [request for request in self._unanswered.values() if request.link is not link]:
+            for request in unsent:
+                await _send(request, link)
         self._link = link
 
     def detach(self) -> None:
         """Note that the connection is lost."""
         self._link = None
-        for asked in self._asked.values():
-            if not asked.repeats and not asked.answer.done():
-                asked.answer.set_result(None)
+        for request in self._unanswered.values():
+            if not request.repeats and not request.answer.done():
+                request.answer.set_result(None)
 
     def answer(self, op: str, ref: Any, d: Any) -> None:
-        """Hand an answer to whoever waits for it; nobody does who gave up."""
-        asked = self._asked.get(ref)
-        if asked is None or asked.answer.done():
+        """Pass an answer to its request, if that has not been given up."""
+        request = self._unanswered.get(ref)
+        if request is None or request.answer.done():
             if op == "error":
                 log.warning("the gateway refused something: %s", RequestError(d))
         elif op == "error":
-            asked.answer.set_exception(RequestError(d))
+            request.answer.set_exception(RequestError(d))
         else:
-            asked.answer.set_result(d)
+            request.answer.set_result(d)
 
     def end(self, error: Exception) -> None:
-        """Raise this wherever an answer is waited for, and for whoever asks from now on."""
+        """Raise an error in all requests, those that wait and later ones."""
         self._error = error
-        for asked in self._asked.values():
-            if not asked.answer.done():
-                asked.answer.set_exception(error)
+        for request in self._unanswered.values():
+            if not request.answer.done():
+                request.answer.set_exception(error)
 
 
-async def _send(asked: _Asked, link: ClientConnection) -> None:
-    asked.link = link
-    with suppress(ConnectionClosed):  # whoever reads from it notices, and it is asked again
-        await link.send(asked.frame, text=True)
+def encode(frame: Mapping[str, Any]) -> bytes:
+    """Return a frame as JSON; raises UnsendableError for what has no JSON, or too much."""
+    op = frame["op"]
+    try:
+        encoded = orjson.dumps(frame)
+    except orjson.JSONEncodeError as error:  # a TypeError, of a text with half a surrogate pair among others
+        raise UnsendableError(f"{op} cannot be sent as JSON ({error}).", "Nothing was sent; mend its texts.") from error
+    if len(encoded) > FRAME_BYTES_MAX:
+        raise UnsendableError(
+            f"{op} has {len(encoded)} bytes, at most {FRAME_BYTES_MAX} can be sent at once.",
+            "Nothing was sent; shorten it.",
+        )
+    return encoded
+
+
+async def _send(request: _Request, link: ClientConnection) -> None:
+    request.link = link
+    with suppress(ConnectionClosed):  # the task that reads from it notices, and it is sent again
+        await link.send(request.frame, text=True)

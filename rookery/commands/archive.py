@@ -1,4 +1,4 @@
-"""`rookery archive`: old history into object storage, and what is known of it there."""
+"""`rookery archive`: moving old history into object storage, its status, policies and holds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,24 +14,25 @@ from config.settings import Settings
 from directory import room_pages
 from directory.room_pages import ListedRoom
 from ids import ChannelId, RoomId
-from monitor.archive_rounds import ArchiveRounds, Limits
-from monitor.archiving import Outcome
+from monitor.archive_schedule import ArchiveSchedule, Limits
+from monitor.archiver import Outcome
 from rookery import composition, logs, options
 from rookery.composition import Stores, now_ms
 from rookery.errors import CommandError, UsageError
+from rookery.object_storage import open_ownership
 from rookery.outputs import AsJson, Output, counted, facts, size, speaking, table
-from rookery.shard_terms import ShardTerms
-from shard import policies
-from shard.acts import archiving
-from shard.acts.archiving import Standing
+from rookery.server.shard_limits import ShardLimits
+from shard.actions import archive
+from shard.actions.archive import Standing
+from shard.archive import retention
+from shard.archive.retention import Policy
 from shard.errors import NotFoundError, ShardError
-from shard.policies import Policy
+from shard.tables import channels
 
 ROOMS_PAGE = 500
-CACHE = "archive-cache.command"
-"""The command's own copies of segments, beside those of a running server."""
+"""Rooms that the command reads from the directory at once."""
 
-app = typer.Typer(no_args_is_help=True, help="Move old messages into object storage, where they stay readable.")
+app = typer.Typer(no_args_is_help=True, help="Move old messages into object storage. They stay readable.")
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="ROOM", help="Communities by name, or rooms by id.")]
 Name = Annotated[str, typer.Argument(metavar="ROOM", help="A community's name, or any room's id.")]
@@ -44,20 +45,21 @@ Visited = tuple[ListedRoom, Outcome]
 @dataclass(frozen=True, slots=True)
 class _Opened:
     stores: Stores
-    rounds: ArchiveRounds
+    schedule: ArchiveSchedule
 
 
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[_Opened]:
     async with (
         composition.open_stores(settings) as stores,
-        composition.open_archive(settings, cache_name=CACHE) as archive,
+        open_ownership(settings, stores.directory, now_ms) as ownership,
+        composition.open_archive(settings, ownership, cache_name=composition.COMMAND_ARCHIVE_CACHE) as archive,
     ):
-        # A room may be larger than the settings say, and one that is full needs space to be emptied.
-        await ShardTerms(stores, settings.shards.size_limit_bytes).refresh()
+        # A room may be larger than the settings allow, and a full one needs space while messages move.
+        await ShardLimits(stores, settings.shards.size_limit_bytes).refresh()
         limits = Limits(settings.shards.size_limit_bytes, settings.history.archive_at_percent)
         archiver = composition.open_archiver(settings, stores, archive)
-        yield _Opened(stores, ArchiveRounds(stores.directory, archiver, limits))
+        yield _Opened(stores, ArchiveSchedule(stores.directory, archiver, limits))
 
 
 async def _rooms(stores: Stores, names: list[str] | None) -> list[ListedRoom]:
@@ -81,14 +83,14 @@ def run(
     names: Names = None,
     all_rooms: Annotated[bool, typer.Option("--all", help="Visit every room.")] = False,
     now: Annotated[
-        bool, typer.Option("--now", help="Move all that may move (older than 7 days), whatever the policies say.")
+        bool, typer.Option("--now", help="Move all messages older than 7 days, regardless of the policies.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do now what the policies ask for: archive, delete, rewrite and tidy up. Running it again goes on.
+    """Apply the retention policies now: archive, delete, rewrite segments and optimize. Running it again continues.
 
-    The newest 1,000 messages of a channel stay where they are, and so do old ones until there are 2,000 of them. It
-    works beside a running server.
+    The newest 1,000 messages of a channel are never moved, and old ones only once there are 2,000 of them. It works
+    beside a running server.
 
     Example: rookery archive run lean
     """
@@ -99,7 +101,7 @@ def run(
         logs.configure(settings.server.log_level, settings.server.log_format)
         with output.progress() as bar:
             outcomes = asyncio.run(_run(settings, names, bar, under_pressure=now))
-        _tell(output, outcomes)
+        _report(output, outcomes)
         if any(outcome.error for _, outcome in outcomes):
             output.note("What is wrong: rookery doctor --all. Running it again goes on.")
             raise typer.Exit(1)
@@ -111,13 +113,13 @@ async def _run(settings: Settings, names: list[str] | None, bar: Progress, *, un
         for room in await _rooms(opened.stores, names):
             task = bar.add_task(room.name or str(room.id), total=room.message_count or None)
             advance = partial(bar.advance, task)
-            outcome = await opened.rounds.visit(room, under_pressure=under_pressure, progress=advance)
+            outcome = await opened.schedule.visit(room, under_pressure=under_pressure, progress=advance)
             outcomes.append((room, outcome))
             bar.remove_task(task)
     return outcomes
 
 
-def _tell(output: Output, outcomes: list[Visited]) -> None:
+def _report(output: Output, outcomes: list[Visited]) -> None:
     columns = ("room", "moved", "segments", "rewritten", "deleted", "stored", "error")
     rows = [
         (
@@ -136,7 +138,7 @@ def _tell(output: Output, outcomes: list[Visited]) -> None:
 
 @app.command()
 def status(context: typer.Context, names: Names = None, as_json: AsJson = False) -> None:
-    """Show how much of each room's history is where, and what waits to be done.
+    """Show how much of each room's history is in its shard and in the archive, and the pending work.
 
     Example: rookery archive status --json
     """
@@ -151,7 +153,7 @@ def status(context: typer.Context, names: Names = None, as_json: AsJson = False)
             if isinstance(one, Standing)
         ]  # fmt: skip
         columns = ("room", "live", "size", "archived", "stored", "segments", "to rewrite", "unfinished")
-        output.give([_told(room, one) for room, one in found], table(*columns, rows=rows))
+        output.give([_render(room, one) for room, one in found], table(*columns, rows=rows))
         broken = [(room, one) for room, one in found if isinstance(one, ShardError)]
         for room, error in broken:
             output.note(f"Left out: {room.name or room.id}. {error}")
@@ -159,20 +161,20 @@ def status(context: typer.Context, names: Names = None, as_json: AsJson = False)
             raise typer.Exit(1)
 
 
-def _told(room: ListedRoom, one: Standing | ShardError) -> dict[str, Any]:
+def _render(room: ListedRoom, one: Standing | ShardError) -> dict[str, Any]:
     told = asdict(one) if isinstance(one, Standing) else {"error": str(one)}
     return {"room_id": str(room.id), "name": room.name, **told}
 
 
 async def _status(settings: Settings, names: list[str] | None) -> list[tuple[ListedRoom, Standing | ShardError]]:
-    """Return how much of each room's history is where, or why its file cannot be asked."""
+    """Return the standing of each room's history, or the error of a shard that cannot be read."""
     found: list[tuple[ListedRoom, Standing | ShardError]] = []
     async with composition.open_stores(settings) as stores:
         for room in await _rooms(stores, names):
             if room.state in ("creating", "deleted", "hibernated"):
                 continue
             try:
-                found.append((room, await stores.pool.read(room.id, archiving.standing)))
+                found.append((room, await stores.pool.read(room.id, archive.standing)))
             except ShardError as error:
                 if names:
                     raise
@@ -193,13 +195,13 @@ def policy(
         int | None, typer.Option("--delete-after", help="Days after which messages are deleted for good.", min=1)
     ] = None,
     as_settings: Annotated[
-        bool, typer.Option("--as-settings", help="Do what the settings say for all rooms; a hold stays.")
+        bool, typer.Option("--as-settings", help="Follow the settings for all rooms again; a hold stays.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show or change what becomes of old messages of a room, or of one of its channels.
+    """Show or change the retention policy of a room, or of one of its channels.
 
-    Without options that change something it is shown. What is not given stays as it is.
+    Without options it shows the policy. Values that are not given stay as they are.
 
     Example: rookery archive policy lean --channel general --archive-after 90
     """
@@ -224,7 +226,7 @@ def hold(
     channel: InChannel = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep everything of a room or channel where it is: nothing is archived or deleted by age until it is released.
+    """Place a hold on a room or channel: nothing in it is archived or deleted by age until it is released.
 
     Example: rookery archive hold lean --reason "Case 12/2026"
     """
@@ -266,15 +268,15 @@ def _days(days: int | None) -> str:
 async def _changed(settings: Settings, name: str, channel: str | None, change: Any) -> tuple[Policy | None, Policy]:
     async with composition.open_stores(settings) as stores:
         (room,) = await _rooms(stores, [name])
-        place: ChannelId = policies.ROOM
+        place: ChannelId = retention.ROOM
         if channel is not None:
             try:
-                place = await stores.pool.read(room.id, archiving.named_channel, channel)
+                place = await stores.pool.read(room.id, channels.named, channel)
             except NotFoundError:
                 raise CommandError(f"Room {name} has no channel {channel}.") from None
-        own = await stores.pool.read(room.id, policies.own, place)
+        own = await stores.pool.read(room.id, retention.own, place)
         if change is not None:
             own = change(own or Policy())
-            await stores.pool.write(room.id, archiving.set_policy, place, own, now_ms=now_ms())
+            await stores.pool.write(room.id, archive.set_policy, place, own, now_ms=now_ms())
         default = composition.archive_policy(settings)
-        return own, await stores.pool.read(room.id, policies.of_channel, place, default)
+        return own, await stores.pool.read(room.id, retention.of_channel, place, default)

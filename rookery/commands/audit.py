@@ -1,4 +1,4 @@
-"""`rookery audit`: what was done, by whom, and whether the logs still say what was written."""
+"""`rookery audit`: reading the audit logs, and verifying that they are unchanged."""
 
 import asyncio
 from typing import Annotated, Any
@@ -7,22 +7,24 @@ import orjson
 import typer
 
 from config.settings import Settings
-from directory import audit, inspections, rooms, users
+from database import inspections
+from directory import audit, rooms, users
 from directory.audit import Entry, Filter
 from directory.database import Reader
 from directory.room_pages import ListedRoom
 from ids import RoomId, UserId
 from migrations import engine
-from monitor import checkups, records
-from monitor.records import Record
+from monitor import audit_check, doctor
+from monitor.audit_check import VerifiedLog
 from rookery import composition, options
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, Output, at, counted, speaking, table
 from shard import inspections as shards
-from shard.audit import Entry as RoomEntry
-from shard.audit import Filter as RoomFilter
+from shard.tables.audit import Entry as RoomEntry
+from shard.tables.audit import Filter as RoomFilter
 
 LIST_MAX = 100
+"""Entries that the command lists without `--limit`."""
 
 app = typer.Typer(no_args_is_help=True, help="Read and verify the audit logs: the site's and every room's.")
 
@@ -33,10 +35,10 @@ Room = Annotated[
 
 @app.command()
 def verify(context: typer.Context, room: Room = None, as_json: AsJson = False) -> None:
-    """Follow the chains of the audit logs, and name the first entry of each that is not what was written there.
+    """Verify the hash chains of the audit logs, and name the first wrong entry of each.
 
-    Each entry's hash covers the one before it, so that a changed, removed or added one shows. Newest entries that were
-    cut off do not: keep the number of entries and the newest hash (--json has both) somewhere else.
+    Each entry's hash covers the one before it, so that a changed, removed or added entry is detected. Cutting off the
+    newest entries is not: keep the number of entries and the newest hash (--json has both) somewhere else.
 
     It changes nothing and works beside a running server. The exit code is 1 when something is wrong.
 
@@ -44,33 +46,34 @@ def verify(context: typer.Context, room: Room = None, as_json: AsJson = False) -
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        found, chosen, asleep = asyncio.run(_look_at_directory(settings, room))
+        found, chosen, hibernated = asyncio.run(_read_directory(settings, room))
         folder = composition.shards_folder(settings)
         migrations = engine.load(composition.shard_migrations_folder(settings))
         with output.progress() as progress:
             bar = progress.add_task("following the rooms' logs", total=len(chosen))
-            for record in records.of_rooms(folder, chosen, migrations):
-                found.append(record)
+            for log in audit_check.verify_rooms(folder, chosen, migrations):
+                found.append(log)
                 progress.advance(bar)
-        _tell(output, found)
-        if asleep:
+        _report(output, found)
+        if hibernated:
             output.note(
-                f"Left out: the logs of {counted(asleep, 'hibernated room')}. rookery room wake brings one back."
+                f"Left out: the logs of {counted(hibernated, 'hibernated room')}. rookery room wake brings one back."
             )
-        if not all(record.is_sound for record in found):
+        if not all(log.is_sound for log in found):
             raise typer.Exit(1)
 
 
-async def _look_at_directory(settings: Settings, room: str | None) -> tuple[list[Record], list[ListedRoom], int]:
-    """Return the directory's own log, if all are wanted, the rooms whose logs are, and how many are out of reach."""
-    async with inspections.opened(composition.directory_path(settings)) as reader:
-        stock = await checkups.take_stock(reader, composition.shards_folder(settings))
+async def _read_directory(settings: Settings, room: str | None) -> tuple[list[VerifiedLog], list[ListedRoom], int]:
+    """Return the directory's log, unless one room is named, the rooms to verify, and the number of hibernated rooms."""
+    path, schema = composition.directory_path(settings), composition.directory_schema(settings)
+    async with inspections.opened(path, schema) as reader:
+        inventory = await doctor.take_inventory(reader, composition.shards_folder(settings))
         if room is not None:
-            return [], [stock.rooms[await _find(reader, room)]], 0
+            return [], [inventory.rooms[await _find(reader, room)]], 0
         # A room that was deleted keeps its record for as long as it keeps its file.
-        wanted = {room.id for room in stock.expected()} | stock.files
-        here = [each for each in stock.rooms.values() if each.id in wanted and each.state != "hibernated"]
-        return [await records.of_directory(reader)], here, len(stock.hibernated())
+        wanted = {room.id for room in inventory.expected()} | inventory.files
+        here = [each for each in inventory.rooms.values() if each.id in wanted and each.state != "hibernated"]
+        return [await audit_check.verify_directory(reader)], here, len(inventory.hibernated())
 
 
 async def _find(reader: Reader, name: str) -> RoomId:
@@ -80,26 +83,26 @@ async def _find(reader: Reader, name: str) -> RoomId:
     return room.id
 
 
-def _tell(output: Output, found: list[Record]) -> None:
-    wrong = [record for record in found if not record.is_sound]
+def _report(output: Output, found: list[VerifiedLog]) -> None:
+    wrong = [log for log in found if not log.is_sound]
     value = {
         "ok": not wrong,
         "logs": [
             {
-                "name": record.name,
-                "room_id": None if record.room_id is None else str(record.room_id),
-                "entries": record.entries,
-                "head": record.head.hex(),
-                "broken_at": record.broken_at,
-                "problem": record.problem,
+                "name": log.name,
+                "room_id": None if log.room_id is None else str(log.room_id),
+                "entries": log.entries,
+                "head": log.head.hex(),
+                "broken_at": log.broken_at,
+                "problem": log.problem,
             }
-            for record in found
+            for log in found
         ],
     }
-    lines = [f"Followed {counted(len(found), 'log')}, {sum(record.entries for record in found):,} entries."]
-    for record in wrong:
-        broken = f"entry {record.broken_at} is not what was written" if record.problem is None else record.problem
-        lines.append(f"✗ {record.name}: {broken}")
+    lines = [f"Followed {counted(len(found), 'log')}, {sum(log.entries for log in found):,} entries."]
+    for log in wrong:
+        broken = f"entry {log.broken_at} is not what was written" if log.problem is None else log.problem
+        lines.append(f"✗ {log.name}: {broken}")
     lines.append("Compare with a backup: somebody changed a file by hand." if wrong else "All is as it was written.")
     output.give(value, *lines)
 
@@ -108,12 +111,12 @@ def _tell(output: Output, found: list[Record]) -> None:
 def list_(
     context: typer.Context,
     room: Room = None,
-    actor: Annotated[str | None, typer.Option(metavar="NAME", help="Only what this user did.")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="NAME", help="Only acts of this user.")] = None,
     action: Annotated[str | None, typer.Option(help="Only acts of this kind, such as user.banned.")] = None,
     limit: Annotated[int, typer.Option(help="List so many at most.", min=1, max=audit.PAGE_MAX)] = LIST_MAX,
     as_json: AsJson = False,
 ) -> None:
-    """List what was done on the whole site, or with --room what moderators did in one room, newest first.
+    """List the acts on the whole site, or with --room the moderators' acts in one room, newest first.
 
     Example: rookery audit list --action user.suspended
     """
@@ -134,9 +137,10 @@ def list_(
 async def _read(
     settings: Settings, room: str | None, actor: str | None, action: str | None, limit: int
 ) -> tuple[RoomId | None, UserId | None, list[Entry]]:
-    """Return which room and whom it is about, and without a room the acts of the site."""
-    async with inspections.opened(composition.directory_path(settings)) as reader:
-        actor_id = None if actor is None else (await users.find_by_username(reader, actor)).id
+    """Return the named room and user, and without a room the acts of the site."""
+    path, schema = composition.directory_path(settings), composition.directory_schema(settings)
+    async with inspections.opened(path, schema) as reader:
+        actor_id = None if actor is None else (await users.find_named(reader, actor)).id
         if room is not None:
             return await _find(reader, room), actor_id, []
         return None, actor_id, await audit.list_page(reader, Filter(actor_id, action), limit=limit)

@@ -1,6 +1,6 @@
-"""`rookery room hibernate` and `rookery room wake`: put a room into object storage by hand, and bring it back.
+"""`rookery room hibernate` and `rookery room wake`: a room's move into object storage and back, by hand.
 
-Only one process may touch a room's file: beside a running server the server is asked to do it, and waited for.
+Only one process may move a room's file: beside a running server the command orders it from the server, and waits.
 """
 
 import asyncio
@@ -17,23 +17,24 @@ from directory.hibernations import Hibernation
 from directory.room_orders import Wanted
 from directory.rooms import Room
 from ids import RoomId
-from monitor.hibernating import NotIdleError
-from monitor.hibernation_rounds import HibernationRounds
+from monitor.hibernation_schedule import HibernationSchedule
+from monitor.hibernator import NotIdleError
 from objects.errors import ObjectError
 from rookery import composition, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError
+from rookery.object_storage import open_ownership
 from rookery.outputs import AsJson, Output, size, speaking
 
 LOOK_SECONDS = 0.1
-"""How often a running server's progress is looked at."""
+"""Interval between two looks at a running server's progress."""
 NAME = typer.Argument(metavar="ROOM", help="A community's name, or any room's id.")
 
 
 def hibernate(context: typer.Context, name: Annotated[str, NAME], as_json: AsJson = False) -> None:
-    """Put a room into object storage, as one compressed object, and remove its local file.
+    """Hibernate a room: store it as one compressed object in object storage, and remove its local file.
 
-    Nothing of it is lost, and nobody is told: the first request brings it back. Works beside a running server.
+    Nothing is lost, and members notice nothing: the first request wakes the room. Works beside a running server.
 
     Example: rookery room hibernate lean
     """
@@ -41,11 +42,11 @@ def hibernate(context: typer.Context, name: Annotated[str, NAME], as_json: AsJso
         room, kept = _run(output, options.of(context).existing(), name, "hibernate")
         assert kept is not None, "a room that was put away has an object"
         shown = f"{_label(room)} is hibernated: {size(kept.file_bytes)} became {size(kept.size_bytes)}."
-        output.give(_told(room, kept), shown)
+        output.give(_render(room, kept), shown)
 
 
 def wake(context: typer.Context, name: Annotated[str, NAME], as_json: AsJson = False) -> None:
-    """Bring a room back from object storage now, instead of when somebody asks for it.
+    """Wake a hibernated room now: fetch it from object storage before the first request needs it.
 
     A room that is not hibernated stays as it is. Works beside a running server.
 
@@ -53,7 +54,7 @@ def wake(context: typer.Context, name: Annotated[str, NAME], as_json: AsJson = F
     """
     with speaking(as_json=as_json) as output:
         room, kept = _run(output, options.of(context).existing(), name, "wake")
-        output.give(_told(room, kept), f"{_label(room)} is awake.")
+        output.give(_render(room, kept), f"{_label(room)} is awake.")
 
 
 def _run(output: Output, settings: Settings, name: str, wanted: Wanted) -> tuple[Room, Hibernation | None]:
@@ -77,10 +78,14 @@ async def _do(settings: Settings, name: str, wanted: Wanted) -> tuple[Room, Hibe
             await _ask_server(settings, directory, room_id, wanted)
             return await _outcome(directory, room_id, wanted)
     with composition.serving_alone(settings):
-        async with composition.open_stores(settings) as stores, composition.open_hibernating(settings, stores) as doer:
+        async with (
+            composition.open_stores(settings) as stores,
+            open_ownership(settings, stores.directory, now_ms) as ownership,
+            composition.open_hibernator(settings, stores, ownership) as hibernator,
+        ):
             room_id = (await _checked(stores.directory, name, wanted)).id
-            rounds = HibernationRounds(stores.directory, stores.pool, doer, idle_ms=0, clock=now_ms)
-            await (rounds.put_away if wanted == "hibernate" else rounds.bring_back)(room_id)
+            schedule = HibernationSchedule(stores.directory, stores.pool, hibernator, idle_ms=0, clock=now_ms)
+            await (schedule.hibernate if wanted == "hibernate" else schedule.wake)(room_id)
             return await _outcome(stores.directory, room_id, wanted)
 
 
@@ -104,7 +109,7 @@ async def _find(reader: Reader, name: str) -> Room:
 
 
 async def _ask_server(settings: Settings, directory: Directory, room_id: RoomId, wanted: Wanted) -> None:
-    """Have the running server do it, and wait; raises CommandError with why it did not."""
+    """Order it from the running server, and wait; raises CommandError with the reason of a failure."""
     async with directory.database.write() as writer:
         await room_orders.place(writer, room_id, wanted, now_ms=now_ms())
     try:
@@ -124,7 +129,7 @@ async def _ask_server(settings: Settings, directory: Directory, room_id: RoomId,
 
 
 async def _outcome(directory: Directory, room_id: RoomId, wanted: Wanted) -> tuple[Room, Hibernation | None]:
-    action = "room.hibernated" if wanted == "hibernate" else "room.woken"
+    action = audit.Action.ROOM_HIBERNATED if wanted == "hibernate" else audit.Action.ROOM_WOKEN
     async with directory.database.write() as writer:
         await audit.append(writer, action, by=None, resource=("room", room_id), metadata={}, now_ms=now_ms())
     async with directory.database.read() as reader:
@@ -139,7 +144,7 @@ def _label(room: Room) -> str:
     return f"Room {room.name or room.kind} ({room.id})"
 
 
-def _told(room: Room, kept: Hibernation | None) -> dict[str, Any]:
+def _render(room: Room, kept: Hibernation | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"id": str(room.id), "name": room.name, "state": room.state}
     if kept is not None:
         facts |= {"object_key": kept.object_key, "size_bytes": kept.size_bytes, "file_bytes": kept.file_bytes}

@@ -14,12 +14,12 @@ from rookery.outputs import AsJson, speaking
 
 def init(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to start; made if missing.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder to use; made if missing.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
     """Start an installation: a rookery.toml with every setting explained, and the data folder.
 
-    You need it only to change settings: without a file the server runs with the defaults. A file that is there is never
+    It is needed only to change settings: without a file the server runs with the defaults. An existing file is never
     overwritten.
 
     Example: rookery init /srv/rookery

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 import typer
 
 from config.settings import Settings
-from directory import inspections
+from database import inspections
+from database.database import Schema
 from directory.database import Database
 from migrations import engine
 from migrations.engine import Migration
-from monitor import migrating
-from monitor.migrating import Step
+from monitor import migrator
+from monitor.migrator import ShardMigrations
 from rookery import composition, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError, UsageError
@@ -27,23 +28,24 @@ app = typer.Typer(no_args_is_help=True, help="Change the databases' schemas: mak
 
 Central = Annotated[bool, typer.Option("--central", help="Only the directory, the central database.")]
 Shards = Annotated[bool, typer.Option("--shards", help="Only the shards, the rooms' databases.")]
-PROBLEMS_TOLD_MAX = 20
+PROBLEMS_SHOWN_MAX = 20
+"""Failed rooms that the command names; it counts the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What a walk over the shards found: how many there are, which versions how many lack (or got), what failed."""
+    """Result of a walk over the shards: their count, how many lack (or got) each version, and the failures."""
 
     total: int
     behind: int
     versions: Counter[int]
-    failed: list[Step]
+    failed: list[ShardMigrations]
 
 
 @app.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help='What it does, such as "add pins".')],
+    name: Annotated[str, typer.Argument(help='The purpose in a few words, such as "add pins".')],
     central: Central = False,
     for_shards: Shards = False,
     as_json: AsJson = False,
@@ -66,10 +68,10 @@ def create(
 def list_(
     context: typer.Context, central: Central = False, for_shards: Shards = False, as_json: AsJson = False
 ) -> None:
-    """List what is still to be applied, and change nothing.
+    """List the pending migrations, and change nothing.
 
-    Of the shards it says how many are behind, and which cannot tell (missing, damaged, or of a newer release): then
-    the exit code is 1.
+    For the shards it shows how many are behind, and which cannot be read (missing, damaged, or of a newer release);
+    for the latter the exit code is 1.
 
     Example: rookery migrate list
     """
@@ -78,17 +80,19 @@ def list_(
         folders = _Folders.of(settings)
         value: dict[str, Any] = {}
         lines: list[str] = []
-        failed: list[Step] = []
+        failed: list[ShardMigrations] = []
         if central or not for_shards:
-            pending = inspections.pending(composition.directory_path(settings), engine.load(folders.central))
+            pending = inspections.pending(composition.directory_path(settings), composition.directory_schema(settings))
             value["directory"] = {"pending": [_title(each) for each in pending]}
             lines += ["directory: up to date"] if not pending else [f"directory: {len(pending)} pending"]
             lines += [f"  {_title(each)}" for each in pending]
         if for_shards or not central:
             files = engine.load(folders.shards)
-            fleet = _walk(output, "looking", settings, migrating.survey(composition.shards_folder(settings), files))
+            fleet = _walk(
+                output, "looking", settings, migrator.list_pending(composition.shards_folder(settings), files)
+            )
             failed = fleet.failed
-            value["shards"] = _told(fleet, files)
+            value["shards"] = _render(fleet, files)
             lines += _described(fleet, files, "behind")
         output.give(value, *lines)
         if failed:
@@ -100,15 +104,15 @@ def apply(
     context: typer.Context,
     central: Central = False,
     for_shards: Shards = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be applied, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; nor is asked without a terminal.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be applied, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; without a terminal it never asks.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Apply what is pending to the directory and to every shard.
+    """Apply the pending migrations to the directory and to every shard.
 
-    A server does the same by itself, to the directory at its start and to a shard when it is opened; use this to have
-    it behind you, or to learn what fails. Every file is one transaction, every shard is by itself: failures are told at
-    the end (exit code 1), the rest is done, and running it again continues.
+    A server does the same by itself, to the directory at its start and to a shard when it is opened; use this to do it
+    all now, or to find shards that fail. Every migration file is one transaction, and shards are independent: failures
+    are listed at the end (exit code 1), the other shards are migrated, and running it again continues.
 
     Example: rookery migrate apply --shards
     """
@@ -126,7 +130,7 @@ def apply(
         problem = None
         if central or not for_shards:
             try:
-                applied = _apply_central(settings, folders.central)
+                applied = _apply_central(settings, composition.directory_schema(settings))
                 value["directory"] = {"applied": [_title(each) for each in applied]}
                 lines += [f"directory: {len(applied)} applied" if applied else "directory: up to date"]
                 lines += [f"  {_title(each)}" for each in applied]
@@ -137,9 +141,9 @@ def apply(
         fleet = None
         if for_shards or not central:
             files = engine.load(folders.shards)
-            steps = migrating.bring_up(composition.shards_folder(settings), files, now_ms)
+            steps = migrator.migrate(composition.shards_folder(settings), files, now_ms)
             fleet = _walk(output, "applying", settings, steps)
-            value["shards"] = _told(fleet, files, "applied")
+            value["shards"] = _render(fleet, files, "applied")
             lines += _described(fleet, files, "applied")
         output.give(value, *lines)
         if problem or (fleet and fleet.failed):
@@ -153,31 +157,33 @@ class _Folders:
 
     @classmethod
     def of(cls, settings: Settings) -> "_Folders":
-        folders = cls(composition.directory_migrations_folder(settings), composition.shard_migrations_folder(settings))
+        folders = cls(
+            composition.directory_schema(settings).migrations_folder, composition.shard_migrations_folder(settings)
+        )
         for folder in (folders.central, folders.shards):
             if not folder.is_dir():
                 raise CommandError(f"{folder} is not a folder; make it, or correct migrations_dir in the settings.")
         return folders
 
 
-def _apply_central(settings: Settings, folder: Path) -> Sequence[Migration]:
+def _apply_central(settings: Settings, schema: Schema) -> Sequence[Migration]:
     path = composition.directory_path(settings)
-    pending = inspections.pending(path, engine.load(folder))
+    pending = inspections.pending(path, schema)
 
     async def open_and_close() -> None:
-        # Opening is what applies.
-        await (await Database.open(path, now_ms=now_ms(), migrations_folder=folder)).close()
+        # Opening applies the migrations.
+        await (await Database.open(path, schema, now_ms=now_ms())).close()
 
     if pending:
         asyncio.run(open_and_close())
     return pending
 
 
-def _walk(output: Output, doing: str, settings: Settings, steps: Iterable[Step]) -> Fleet:
+def _walk(output: Output, doing: str, settings: Settings, steps: Iterable[ShardMigrations]) -> Fleet:
     total = len(shards.room_ids(composition.shards_folder(settings)))
     behind = done = 0
     versions: Counter[int] = Counter()
-    failed: list[Step] = []
+    failed: list[ShardMigrations] = []
     with output.progress() as progress:
         bar = progress.add_task(f"{doing} shards", total=total)
         for step in steps:
@@ -190,7 +196,7 @@ def _walk(output: Output, doing: str, settings: Settings, steps: Iterable[Step])
     return Fleet(done, behind, versions, failed)
 
 
-def _told(fleet: Fleet, files: Sequence[Migration], what: str = "pending") -> dict[str, Any]:
+def _render(fleet: Fleet, files: Sequence[Migration], what: str = "pending") -> dict[str, Any]:
     return {
         "total": fleet.total,
         "behind" if what == "pending" else "migrated": fleet.behind,
@@ -210,9 +216,9 @@ def _described(fleet: Fleet, files: Sequence[Migration], what: str) -> list[str]
         for each in files
         if fleet.versions[each.version]
     ]
-    lines += [f"  room {step.room_id}: {step.problem}" for step in fleet.failed[:PROBLEMS_TOLD_MAX]]
-    if len(fleet.failed) > PROBLEMS_TOLD_MAX:
-        lines.append(f"  and {len(fleet.failed) - PROBLEMS_TOLD_MAX} more (--json lists all)")
+    lines += [f"  room {step.room_id}: {step.problem}" for step in fleet.failed[:PROBLEMS_SHOWN_MAX]]
+    if len(fleet.failed) > PROBLEMS_SHOWN_MAX:
+        lines.append(f"  and {len(fleet.failed) - PROBLEMS_SHOWN_MAX} more (--json lists all)")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""`rookery monitor`: how large the rooms are, who is told of it, and the rounds that find it out."""
+"""`rookery monitor`: sizes of rooms, alerts and measuring rounds; optimizing, checking and releasing one room."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 
+from config import crons
 from config.settings import Settings
 from directory import alerts, rooms, shards
 from directory.alert_texts import sentence
@@ -15,22 +16,25 @@ from directory.alerts import Alert
 from directory.directory import Directory
 from directory.shards import LEVELS, Shard, Summary
 from ids import RoomId
-from monitor.examining import Examined
-from monitor.rounds import Round
-from monitor.tending import Tended
-from monitor.tidying import Tidied, Tidying
-from rookery import composition, logs, monitoring, options
-from rookery.alerting import told
+from monitor.integrity import Checked
+from monitor.maintenance import Maintained
+from monitor.optimizer import Optimized, Optimizer
+from monitor.rounds import MINUTE_MS, Round
+from rookery import composition, logs, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, Output, at, clean, counted, size, speaking, table
+from rookery.server import monitor
+from rookery.server.alert_channels import render
 
 LIST_MAX = 20
+"""Open alerts that `monitor status` lists."""
 WATCH_SECONDS = 2.0
+"""Interval at which `monitor status --watch` reads everything again."""
 
 Room = Annotated[str, typer.Argument(metavar="ROOM", help="A community's name, or any room's id.")]
 
-app = typer.Typer(no_args_is_help=True, help="Measure rooms, see how full they are, be told of it, and tidy them up.")
+app = typer.Typer(no_args_is_help=True, help="Measure, optimize and check rooms, and show how full they are.")
 
 
 @app.command()
@@ -38,9 +42,9 @@ def run(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, one for each round.")] = False,
 ) -> None:
-    """Go round now, and then whenever the settings' [triggers] crons say, until Ctrl+C or SIGTERM.
+    """Run a round now, and then at the times of the settings' [triggers] crons, until Ctrl+C or SIGTERM.
 
-    `rookery serve` does this by itself. Beside one, the two take turns, and nothing is measured or told twice.
+    `rookery serve` does this by itself. Beside a server the two take turns: nothing is measured or alerted twice.
 
     Example: rookery monitor run --json
     """
@@ -53,47 +57,47 @@ def run(
 
 
 async def _run(settings: Settings, output: Output) -> None:
-    def tell(done: Round | None) -> None:
-        output.give(_told_round(done), _described(done))
+    def show(done: Round | None) -> None:
+        output.give(_render_round(done), _described(done))
 
     async with composition.open_directory(settings) as directory:
-        with monitoring.rounds(settings, directory) as rounds:
-            tell(await rounds.go())
+        with monitor.rounds(settings, directory) as rounds:
+            show(await rounds.run_round())
             if settings.triggers.crons:
-                await rounds.run(settings.triggers.crons, tell)
+                await rounds.run(settings.triggers.crons, show)
 
 
 @app.command()
 def once(context: typer.Context, as_json: AsJson = False) -> None:
-    """Go round once: measure the rooms that changed, tell who is to be told, and look a few rooms through.
+    """Run one round: measure the rooms that changed, deliver alerts, and check a few rooms for damage.
 
-    It works beside a running server. The exit code is 1 when a room is damaged, or another monitor is going round.
+    It works beside a running server. The exit code is 1 when a room is damaged, or another monitor runs a round.
 
     Example: rookery monitor once --json
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
         logs.configure(settings.server.log_level, settings.server.log_format)
-        done, tended = asyncio.run(_once(settings))
+        done, maintained = asyncio.run(_once(settings))
         if done is None:
             raise CommandError("Another monitor is going round at this moment. Try again when it is done.")
-        examined = [] if tended is None else tended.examined
-        told = [{"room_id": str(seen.room_id)} | monitoring.told_examined(seen) for seen in examined]
-        broken = [seen for seen in examined if seen.problems]
-        lines = [_described(done), *(_sentence(seen) for seen in broken)]
-        output.give(_told_round(done) | {"examined": told}, *lines)
+        checked = [] if maintained is None else maintained.checked
+        shown = [{"room_id": str(one.room_id)} | monitor.render_checked(one) for one in checked]
+        broken = [one for one in checked if one.problems]
+        lines = [_described(done), *(_sentence(one) for one in broken)]
+        output.give(_render_round(done) | {"examined": shown}, *lines)
         if done.tally.problems or broken:
             raise typer.Exit(1)
 
 
-async def _once(settings: Settings) -> tuple[Round | None, Tended | None]:
+async def _once(settings: Settings) -> tuple[Round | None, Maintained | None]:
     async with composition.open_directory(settings) as directory:
-        with monitoring.rounds(settings, directory) as rounds:
-            done = await rounds.go()
-            return done, None if done is None else await rounds.tend(done.tally)
+        with monitor.rounds(settings, directory) as rounds:
+            done = await rounds.run_round()
+            return done, None if done is None else await rounds.maintain(done.tally)
 
 
-def _told_round(done: Round | None) -> dict[str, Any]:
+def _render_round(done: Round | None) -> dict[str, Any]:
     if done is None:
         return {"skipped": True}
     tally = done.tally
@@ -105,12 +109,12 @@ def _told_round(done: Round | None) -> dict[str, Any]:
         "measured": tally.measured,
         "busy": tally.busy,
         "alerts_raised": tally.alerts,
-        "alerts_told": done.told,
+        "alerts_told": done.delivered,
         "damaged": [{"room_id": str(room_id), "problem": problem} for room_id, problem in tally.problems],
-    } | _told_summary(done.summary)
+    } | _render_summary(done.summary)
 
 
-def _told_summary(summary: Summary) -> dict[str, Any]:
+def _render_summary(summary: Summary) -> dict[str, Any]:
     return {
         "levels": {level: summary.by_level.get(level, 0) for level in LEVELS},
         "size_bytes": summary.size_bytes,
@@ -125,7 +129,7 @@ def _described(done: Round | None) -> str:
     tally = done.tally
     lines = [
         f"{at(done.began_at)}  {counted(tally.walked, 'room')}, {tally.measured} measured in {done.seconds:.2f} s, "
-        f"{counted(tally.alerts, 'new alert')}, {done.told} told"
+        f"{counted(tally.alerts, 'new alert')}, {done.delivered} told"
     ]
     if tally.busy:
         lines.append(f"{counted(tally.busy, 'room')} were locked, and are left for the next round.")
@@ -139,26 +143,28 @@ class _Status:
     largest: list[Shard]
     alerts: list[Alert]
     limit_bytes: int
+    next_round_at: int | None
+    """Time of the next round by the settings' crons, in milliseconds UTC; None without any."""
 
 
 @app.command()
 def status(
     context: typer.Context,
     limit: Annotated[int, typer.Option(help="Show so many of the largest rooms.", min=1, max=shards.PAGE_MAX)] = 20,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it, until Ctrl+C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl+C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how full the rooms are, when they will be full, and the alerts that nobody acknowledged.
+    """Show how full the rooms are, the forecast of when they will be full, and the open alerts.
 
-    It shows what the last rounds found, and measures nothing.
+    It shows the results of the last rounds, and measures nothing.
 
     Example: rookery monitor status --watch
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
         if as_json or not watch:
-            seen = asyncio.run(_look(settings, limit))
-            output.give(_told_status(seen), *_shown(seen))
+            found = asyncio.run(_look(settings, limit))
+            output.give(_render_status(found), *_shown(found))
             return
         asyncio.run(_watch(settings, limit))
 
@@ -183,17 +189,24 @@ async def _seen(settings: Settings, directory: Directory, limit: int) -> _Status
             await shards.largest(reader, limit=limit),
             await alerts.list_page(reader, is_open=True, limit=LIST_MAX),
             settings.shards.size_limit_bytes,
+            _next_round_at(settings),
         )
 
 
-def _told_status(seen: _Status) -> dict[str, Any]:
-    return _told_summary(seen.summary) | {
-        "rooms": [_told_shard(shard, seen.limit_bytes) for shard in seen.largest],
-        "alerts": [told(alert) for alert in seen.alerts],
+def _next_round_at(settings: Settings) -> int | None:
+    minute = crons.next_after(settings.triggers.crons, now_ms() // MINUTE_MS)
+    return None if minute is None else minute * MINUTE_MS
+
+
+def _render_status(found: _Status) -> dict[str, Any]:
+    return _render_summary(found.summary) | {
+        "next_round_at": at(found.next_round_at),
+        "rooms": [_render_shard(shard, found.limit_bytes) for shard in found.largest],
+        "alerts": [render(alert) for alert in found.alerts],
     }
 
 
-def _told_shard(shard: Shard, limit_bytes: int) -> dict[str, Any]:
+def _render_shard(shard: Shard, limit_bytes: int) -> dict[str, Any]:
     return {
         "room_id": str(shard.room_id),
         "name": shard.name,
@@ -211,27 +224,29 @@ def _told_shard(shard: Shard, limit_bytes: int) -> dict[str, Any]:
     }
 
 
-def _shown(seen: _Status) -> list[RenderableType]:
-    levels = ", ".join(f"{seen.summary.by_level.get(level, 0)} {level}" for level in LEVELS)
+def _shown(found: _Status) -> list[RenderableType]:
+    levels = ", ".join(f"{found.summary.by_level.get(level, 0)} {level}" for level in LEVELS)
     rows = [
         (
             shard.room_id,
             shard.name,
             "quarantine" if shard.quarantined_at else shard.level,
             size(shard.used_bytes),
-            f"{shard.used_bytes * 100 / (shard.size_limit_bytes or seen.limit_bytes):.1f} %",
+            f"{shard.used_bytes * 100 / (shard.size_limit_bytes or found.limit_bytes):.1f} %",
             f"{shard.message_count:,}",
             _day(shard.full_at),
             at(shard.checked_at) or "not yet",
         )
-        for shard in seen.largest
+        for shard in found.largest
     ]
     shown: list[RenderableType] = [
-        f"{counted(seen.summary.count, 'room')} in {size(seen.summary.size_bytes)}: {levels}",
+        f"{counted(found.summary.count, 'room')} in {size(found.summary.size_bytes)}: {levels}",
         table("id", "name", "level", "uses", "of limit", "messages", "full on", "measured", rows=rows),
     ]
-    shown += [f"! {at(alert.raised_at)}  {alert.id}  {sentence(alert)}" for alert in seen.alerts]
-    if seen.alerts:
+    if found.next_round_at is not None:
+        shown.append(f"Next round: {at(found.next_round_at)}")
+    shown += [f"! {at(alert.raised_at)}  {alert.id}  {sentence(alert)}" for alert in found.alerts]
+    if found.alerts:
         shown.append("Once seen: rookery monitor acknowledge ID")
     return shown
 
@@ -247,7 +262,7 @@ def limit(
     limit_bytes: Annotated[int, typer.Argument(metavar="BYTES", help="0: the limit of the settings again.", min=0)],
     as_json: AsJson = False,
 ) -> None:
-    """Give a room a size limit of its own; the next round judges it by that.
+    """Give a room a size limit of its own; the next round applies it.
 
     Example: rookery monitor limit lean 20000000000
     """
@@ -274,13 +289,13 @@ def acknowledge(
     alert_id: Annotated[int, typer.Argument(metavar="ID", help="The alert's id, as status shows it.", min=1)],
     as_json: AsJson = False,
 ) -> None:
-    """Say that an alert was seen: it leaves the status, and stays in the list.
+    """Acknowledge an alert: it is not shown in the status any more, and stays in the list.
 
     Example: rookery monitor acknowledge 1573345301261975552
     """
     with speaking(as_json=as_json) as output:
         alert = asyncio.run(_acknowledge(options.of(context).existing(), alert_id))
-        output.give(told(alert), f"Seen: {sentence(alert)}")
+        output.give(render(alert), f"Seen: {sentence(alert)}")
 
 
 async def _acknowledge(settings: Settings, alert_id: int) -> Alert:
@@ -290,10 +305,10 @@ async def _acknowledge(settings: Settings, alert_id: int) -> Alert:
 
 @app.command()
 def optimize(context: typer.Context, name: Room, as_json: AsJson = False) -> None:
-    """Tidy a room up: planner's figures, search index, free space, log.
+    """Optimize a room: query planner statistics, search index, free space, log.
 
-    It takes small steps, none of which stops the room's writers for more than some milliseconds, and works beside a
-    running server. Stop it whenever you like; running it again does what is left.
+    It takes small steps, each of which delays the room's writers by some milliseconds at most, and works beside a
+    running server. It may be stopped at any time; running it again does the rest.
 
     Example: rookery monitor optimize lean
     """
@@ -302,10 +317,10 @@ def optimize(context: typer.Context, name: Room, as_json: AsJson = False) -> Non
         room_id, done = asyncio.run(_optimize(settings, name, output))
         freed = f"{size(done.freed_bytes)} given back"
         took = f"{counted(done.steps, 'step')}, the longest {done.longest_seconds * 1_000:.1f} ms"
-        output.give({"room_id": str(room_id)} | monitoring.told_tidied(done), f"Room {room_id}: {freed} in {took}.")
+        output.give({"room_id": str(room_id)} | monitor.render_optimized(done), f"Room {room_id}: {freed} in {took}.")
 
 
-async def _optimize(settings: Settings, name: str, output: Output) -> tuple[RoomId, Tidied]:
+async def _optimize(settings: Settings, name: str, output: Output) -> tuple[RoomId, Optimized]:
     async with composition.open_stores(settings) as stores:
         room_id = await _find(stores.directory, name)
         with output.progress() as progress:
@@ -314,65 +329,65 @@ async def _optimize(settings: Settings, name: str, output: Output) -> tuple[Room
             async def show(done: int, total: int) -> None:
                 progress.update(bar, completed=done, total=total)
 
-            done = await Tidying(stores.directory, stores.pool, now_ms).tidy(room_id, show)
+            done = await Optimizer(stores.directory, stores.pool, now_ms).optimize(room_id, show)
         await composition.size_walk(settings, stores.directory).measure(room_id)
         return room_id, done
 
 
 @app.command()
 def check(context: typer.Context, name: Room, as_json: AsJson = False) -> None:
-    """Look a room through: pages, references, search index. A damaged one is put into quarantine.
+    """Check a room for damage: pages, references, search index. A damaged room is put into quarantine.
 
-    In quarantine the room answers 503 with the reason, and all others go on. One that is in it and turns out to be
-    sound is let out. It works beside a running server, and may keep the room's writes waiting for one second at most.
+    In quarantine the room answers 503 with the reason; all other rooms keep working. A room in quarantine that proves
+    to be sound is released. It works beside a running server, and may delay the room's writes by one second at most.
     The exit code is 1 when something is wrong.
 
     Example: rookery monitor check lean
     """
     with speaking(as_json=as_json) as output:
-        seen = asyncio.run(_check(options.of(context).existing(), name))
-        output.give({"room_id": str(seen.room_id)} | monitoring.told_examined(seen), _sentence(seen))
-        if seen.problems:
+        checked = asyncio.run(_check(options.of(context).existing(), name))
+        output.give({"room_id": str(checked.room_id)} | monitor.render_checked(checked), _sentence(checked))
+        if checked.problems:
             raise typer.Exit(1)
 
 
-async def _check(settings: Settings, name: str) -> Examined:
+async def _check(settings: Settings, name: str) -> Checked:
     async with composition.open_directory(settings) as directory:
-        return await monitoring.examining(settings, directory).examine(await _find(directory, name))
+        return await monitor.integrity_check(settings, directory).check(await _find(directory, name))
 
 
 @app.command()
 def release(
     context: typer.Context,
     name: Room,
-    force: Annotated[bool, typer.Option("--force", help="Let everybody in, whatever is wrong with it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Release it even if it is damaged.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let everybody into a room again that is in quarantine, once it is sound.
+    """Release a room from quarantine, once it is sound.
 
-    Restore the room from a backup first (docs/operations.md). A room whose files were replaced by sound ones is let out
-    by the next round anyhow. The exit code is 1 when it is as broken as it was.
+    Restore the room from a backup first (docs/operations.md). The next round also releases a room whose files were
+    replaced by sound ones. The exit code is 1 when the room is still damaged.
 
     Example: rookery monitor release lean
     """
     with speaking(as_json=as_json) as output:
-        room_id, seen = asyncio.run(_release(options.of(context).existing(), name, force=force))
-        if seen is not None and seen.problems:
-            raise CommandError(f"Room {room_id} is still broken: {'; '.join(seen.problems)}. Or use --force.")
+        room_id, checked = asyncio.run(_release(options.of(context).existing(), name, force=force))
+        if checked is not None and checked.problems:
+            raise CommandError(f"Room {room_id} is still broken: {'; '.join(checked.problems)}. Or use --force.")
         output.give({"room_id": str(room_id), "released": True}, f"Everybody is let into room {room_id} again.")
 
 
-async def _release(settings: Settings, name: str, *, force: bool) -> tuple[RoomId, Examined | None]:
+async def _release(settings: Settings, name: str, *, force: bool) -> tuple[RoomId, Checked | None]:
     async with composition.open_directory(settings) as directory:
         room_id = await _find(directory, name)
-        return room_id, await monitoring.examining(settings, directory).release(room_id, force=force, by=None)
+        return room_id, await monitor.integrity_check(settings, directory).release(room_id, force=force, by=None)
 
 
-def _sentence(seen: Examined) -> str:
-    if not seen.problems:
-        return f"Room {seen.room_id} is sound{f'; {seen.left_out}' if seen.left_out else ''}."
-    state = "It is in quarantine now." if seen.is_quarantined else "Too many are in quarantine: it is not closed."
-    return f"✗ room {seen.room_id}: {clean('; '.join(seen.problems))}. {state}"
+def _sentence(checked: Checked) -> str:
+    if not checked.problems:
+        return f"Room {checked.room_id} is sound{f'; {checked.left_out}' if checked.left_out else ''}."
+    state = "It is in quarantine now." if checked.is_quarantined else "Too many are in quarantine: it is not closed."
+    return f"✗ room {checked.room_id}: {clean('; '.join(checked.problems))}. {state}"
 
 
 async def _find(directory: Directory, name: str) -> RoomId:

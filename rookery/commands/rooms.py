@@ -1,4 +1,4 @@
-"""`rookery room`: the registry of rooms, seen by whoever operates the server."""
+"""`rookery room`: the registry of rooms, for operators."""
 
 import asyncio
 from pathlib import Path
@@ -16,8 +16,9 @@ from rookery.commands import hibernation
 from rookery.outputs import AsJson, at, facts, size, speaking, table
 
 LIST_MAX = 1_000
+"""Rooms that the command lists without `--limit`."""
 
-app = typer.Typer(no_args_is_help=True, help="Look up rooms and the shards that hold them; put them away and back.")
+app = typer.Typer(no_args_is_help=True, help="Look up rooms and their shards; hibernate and wake rooms.")
 app.command()(hibernation.hibernate)
 app.command()(hibernation.wake)
 
@@ -29,7 +30,7 @@ def list_(
     limit: Annotated[int, typer.Option(help="List so many at most.", min=1, max=100_000)] = LIST_MAX,
     as_json: AsJson = False,
 ) -> None:
-    """List rooms in every state, the oldest first, with what their shards last said of their sizes.
+    """List rooms in every state, the oldest first, with the last measured sizes of their shards.
 
     Example: rookery room list --json
     """
@@ -79,7 +80,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A community's name, or any room's id.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show a room: whose it is, how it is doing, and the file that holds it.
+    """Show a room: its owner, its state, and the file of its shard.
 
     Example: rookery room show lean
     """
@@ -104,7 +105,7 @@ def show(
                 ("since", at(room.created_at)),
             ]
         )
-        output.give(_told(room, shard, owner, path), shown)
+        output.give(_render(room, shard, owner, path), shown)
 
 
 def _size(path: Path) -> str:
@@ -118,7 +119,7 @@ async def _show(settings: Settings, name: str) -> tuple[Room, Shard, str | None]
         return room, await shards.find(reader, room.id), owner
 
 
-def _told(room: Room, shard: Shard, owner: str | None, path: Path) -> dict[str, Any]:
+def _render(room: Room, shard: Shard, owner: str | None, path: Path) -> dict[str, Any]:
     return {
         "id": str(room.id),
         "kind": room.kind,

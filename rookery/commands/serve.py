@@ -12,11 +12,12 @@ import typer
 from config.settings import Settings
 from directory import capabilities
 from directory.capabilities import Capability
-from rookery import VERSION, composition, logs, options, server
-from rookery.application import Application
+from rookery import VERSION, composition, logs, options
 from rookery.errors import CommandError
 from rookery.options import Options
 from rookery.outputs import AsJson, Output, facts, speaking
+from rookery.server import uvicorn_server
+from rookery.server.application import Application
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +28,19 @@ def serve(
         str | None, typer.Option(help="The address to listen on, instead of the settings' [server] host.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="The port to listen on; 0 lets the system pick a free one.", min=0, max=65_535)
+        int | None, typer.Option(help="The port to listen on; 0 picks a free one.", min=0, max=65_535)
     ] = None,
+    without_shards: Annotated[
+        bool, typer.Option("--without-shards", help="Start although no room has its file; they answer 503.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the server until Ctrl+C or SIGTERM.
 
-    The data folder is made on the first start, and databases of an older release are brought up to date. Requests in
-    flight are finished before the server ends. With --json one object (url, docs, data, has_admin) is printed once the
-    server is ready; the log goes to stderr in either case.
+    The data folder is made on the first start, and databases of an older release are brought up to date. A folder
+    without its directory or its rooms is refused: see start-anew, and --without-shards. Requests in flight are finished
+    before the server ends. With --json one object (url, docs, data, has_admin) is printed once the server is ready; the
+    log goes to stderr in either case.
 
     Example: rookery --data /srv/rookery serve --port 8080
     """
@@ -48,7 +53,7 @@ def serve(
             log.warning(notice)
         with _bound(settings) as listening, composition.serving_alone(settings):
             settings = _at_port(settings, listening.getsockname()[1])
-            has_admin = asyncio.run(_has_admin(settings))
+            has_admin = asyncio.run(_look_first(settings, checks_shards=not without_shards))
             application = Application(settings, ready=lambda: _greet(output, given, settings, has_admin=has_admin))
             _run(settings, application, listening)
 
@@ -56,7 +61,7 @@ def serve(
 def _bound(settings: Settings) -> socket.socket:
     host, port = settings.server.host, settings.server.port
     try:
-        return server.bind(settings)
+        return uvicorn_server.bind(settings)
     except OSError as error:
         reasons = {
             errno.EADDRINUSE: "another program listens there; stop it, or choose another port with --port",
@@ -72,10 +77,13 @@ def _at_port(settings: Settings, port: int) -> Settings:
     return settings.model_copy(update={"server": settings.server.model_copy(update={"port": port})})
 
 
-async def _has_admin(settings: Settings) -> bool:
-    """Open the directory once before the server does, so that whatever is wrong with it is told in a sentence."""
-    async with composition.open_directory(settings) as directory, directory.database.read() as reader:
-        return bool(await capabilities.holders(reader, Capability.ADMIN))
+async def _look_first(settings: Settings, *, checks_shards: bool) -> bool:
+    """Return whether there is an administrator; opening the directory here reports a problem with it in a sentence."""
+    async with composition.open_directory(settings) as directory:
+        if checks_shards:
+            await composition.refuse_lost_shards(settings, directory)
+        async with directory.database.read() as reader:
+            return bool(await capabilities.holders(reader, Capability.ADMIN))
 
 
 def _greet(output: Output, given: Options, settings: Settings, *, has_admin: bool) -> None:
@@ -101,7 +109,7 @@ def _run(settings: Settings, application: Application, listening: socket.socket)
     # After a graceful end uvicorn repeats the signal, which is then the same as Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        server.run(settings, application, listening)
+        uvicorn_server.run(settings, application, listening)
     except KeyboardInterrupt:
         return
     except SystemExit as error:

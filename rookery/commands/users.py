@@ -1,9 +1,7 @@
-"""`rookery user`: accounts, seen by whoever operates the server."""
+"""`rookery user`: accounts, for operators."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -14,20 +12,21 @@ from directory.capabilities import Capability
 from directory.directory import Directory
 from directory.users import User
 from rookery import composition, options
+from rookery.commands import claims, passwords
+from rookery.commands.passwords import PasswordFile, PasswordStdin
 from rookery.composition import now_ms
-from rookery.errors import UsageError
 from rookery.outputs import AsJson, at, counted, facts, speaking, table
 
 T = TypeVar("T")
-PASSWORD_BYTES_MAX = 4_096
 LIST_MAX = 1_000
+"""Accounts that the command lists without `--limit`."""
 
 app = typer.Typer(no_args_is_help=True, help="Make, look up and manage accounts.")
+app.command()(claims.claim)
+app.command()(claims.imported)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The username, in any case.")]
-PasswordFile = Annotated[Path | None, typer.Option(help="Read the password from the first line of this file.")]
-PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
-Which = Annotated[Capability, typer.Option("--capability", help="What the user may do on the whole server.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The username, in any case, or the id.")]
+Which = Annotated[Capability, typer.Option("--capability", help="The capability on the whole server.")]
 
 
 def _run(settings: Settings, work: Callable[[Directory], Awaitable[T]]) -> T:
@@ -40,7 +39,7 @@ def _run(settings: Settings, work: Callable[[Directory], Awaitable[T]]) -> T:
 
 async def _find(directory: Directory, name: str) -> User:
     async with directory.database.read() as reader:
-        return await users.find_by_username(reader, name)
+        return await users.find_named(reader, name)
 
 
 @app.command()
@@ -48,13 +47,13 @@ def create(
     context: typer.Context,
     name: Name,
     email: Annotated[str | None, typer.Option(help="An e-mail address, which can be used to log in.")] = None,
-    display_name: Annotated[str | None, typer.Option(help="What others see, instead of the username.")] = None,
+    display_name: Annotated[str | None, typer.Option(help="The name that others see instead of the username.")] = None,
     admin: Annotated[bool, typer.Option("--admin", help="Make the account an administrator at once.")] = False,
     password_file: PasswordFile = None,
     password_stdin: PasswordStdin = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make an account with a password, which is asked for on the terminal.
+    """Make an account; its password is read from the terminal.
 
     Use it for the first administrator, and where registration is closed. A password is never an argument: other users
     of the machine could read it in the list of processes.
@@ -63,7 +62,7 @@ def create(
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).settings()
-        password = _password(password_file, from_stdin=password_stdin)
+        password = passwords.read(password_file, from_stdin=password_stdin)
 
         async def make(directory: Directory) -> User:
             user = await accounts.register(
@@ -81,28 +80,7 @@ def create(
 
         user = _run(settings, make)
         role = " as an administrator" if admin else ""
-        output.give({**_told(user), "is_admin": admin}, f"Made the account {user.username}{role} (id {user.id}).")
-
-
-def _password(file: Path | None, *, from_stdin: bool) -> str:
-    if file is not None and from_stdin:
-        raise UsageError("Use one of --password-file and --password-stdin, not both.")
-    if file is not None:
-        with file.open("rb") as opened:
-            return _first_line(opened.read(PASSWORD_BYTES_MAX))
-    if from_stdin:
-        return _first_line(sys.stdin.buffer.readline(PASSWORD_BYTES_MAX))
-    if not sys.stdin.isatty():
-        raise UsageError("There is no terminal to ask for the password: use --password-file or --password-stdin.")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
-
-
-def _first_line(content: bytes) -> str:
-    try:
-        return content.partition(b"\n")[0].rstrip(b"\r").decode()
-    except UnicodeDecodeError:
-        # Raised anew: the parser's exception carries the password.
-        raise UsageError("The password is not UTF-8 text.") from None
+        output.give({**_render(user), "is_admin": admin}, f"Made the account {user.username}{role} (id {user.id}).")
 
 
 @app.command()
@@ -115,13 +93,13 @@ def password(
 ) -> None:
     """Give an account a new password, and end all its sessions.
 
-    For people who lost theirs, and for placeholders of an import whose owner has come.
+    For people who lost theirs. A person known from an import alone gets their account by rookery user claim.
 
     Example: rookery user password alice
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        new = _password(password_file, from_stdin=password_stdin)
+        new = passwords.read(password_file, from_stdin=password_stdin)
 
         async def change(directory: Directory) -> User:
             user = await _find(directory, name)
@@ -129,14 +107,14 @@ def password(
             return user
 
         user = _run(settings, change)
-        output.give(_told(user), f"{user.username} has a new password; every session has ended.")
+        output.give(_render(user), f"{user.username} has a new password; every session has ended.")
 
 
 @app.command()
 def promote(context: typer.Context, name: Name, capability: Which = Capability.ADMIN, as_json: AsJson = False) -> None:
     """Give an account a capability on the whole server: admin (operates it) or moderator (suspends and bans).
 
-    A running server honours it within a second.
+    A running server applies it within a second.
 
     Example: rookery user promote alice --capability moderator
     """
@@ -148,13 +126,13 @@ def promote(context: typer.Context, name: Name, capability: Which = Capability.A
             return user, await accounts.promote(directory.database, user.id, capability, now_ms=now_ms())
 
         user, is_new = _run(settings, grant)
-        value = {**_told(user), "capability": capability.value, "changed": is_new}
+        value = {**_render(user), "capability": capability.value, "changed": is_new}
         output.give(value, f"{user.username} {'is now' if is_new else 'was already'} {capability.value}.")
 
 
 @app.command()
 def demote(context: typer.Context, name: Name, capability: Which = Capability.ADMIN, as_json: AsJson = False) -> None:
-    """Take a capability from an account; the last administrator keeps theirs.
+    """Revoke a capability of an account; that of the last administrator stays.
 
     Example: rookery user demote alice
     """
@@ -166,7 +144,7 @@ def demote(context: typer.Context, name: Name, capability: Which = Capability.AD
             return user, await accounts.demote(directory.database, user.id, capability, now_ms=now_ms())
 
         user, was = _run(settings, revoke)
-        value = {**_told(user), "capability": capability.value, "changed": was}
+        value = {**_render(user), "capability": capability.value, "changed": was}
         output.give(value, f"{user.username} {'is no longer' if was else 'was not'} {capability.value}.")
 
 
@@ -174,10 +152,10 @@ def demote(context: typer.Context, name: Name, capability: Which = Capability.AD
 def suspend(
     context: typer.Context,
     name: Name,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit log.")],
+    reason: Annotated[str, typer.Option(help="The reason; it is kept in the audit log.")],
     as_json: AsJson = False,
 ) -> None:
-    """Close an account until it is reinstated, and end all its sessions.
+    """Suspend an account until it is reinstated, and end all its sessions.
 
     A running server refuses its tokens within a second.
 
@@ -192,12 +170,12 @@ def suspend(
             return await _find(directory, name)
 
         user = _run(settings, close)
-        output.give(_told(user), f"{user.username} is suspended; every session has ended.")
+        output.give(_render(user), f"{user.username} is suspended; every session has ended.")
 
 
 @app.command()
 def reinstate(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Open a suspended account again.
+    """Reinstate a suspended account.
 
     Example: rookery user reinstate mallory
     """
@@ -210,7 +188,7 @@ def reinstate(context: typer.Context, name: Name, as_json: AsJson = False) -> No
             return await _find(directory, name)
 
         user = _run(settings, reopen)
-        output.give(_told(user), f"{user.username} is active.")
+        output.give(_render(user), f"{user.username} is active.")
 
 
 @app.command(name="list")
@@ -245,7 +223,7 @@ def list_(
             (user.id, user.username, user.display_name, user.status, ", ".join(may[user.id]), at(user.created_at))
             for user in found
         ]
-        value = [{**_told(user), "capabilities": may[user.id]} for user in found]
+        value = [{**_render(user), "capabilities": may[user.id]} for user in found]
         output.give(value, table("id", "username", "shown as", "status", "may", "since", rows=rows))
         if len(found) == limit:
             output.note(f"There may be more: --after {found[-1].id}")
@@ -253,7 +231,7 @@ def list_(
 
 @app.command()
 def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
-    """Show an account: what it may do, whether it has a password, its live sessions and its rooms.
+    """Show an account: its capabilities, whether it has a password, its live sessions and its rooms.
 
     Example: rookery user show alice
     """
@@ -262,7 +240,7 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
 
         async def look(directory: Directory) -> tuple[User, dict[str, Any]]:
             async with directory.database.read() as reader:
-                user = await users.find_by_username(reader, name)
+                user = await users.find_named(reader, name)
                 return user, {
                     "capabilities": sorted(await capabilities.of_user(reader, user.id)),
                     "has_password": await credentials.find(reader, user.id) is not None,
@@ -286,10 +264,10 @@ def show(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
                 ("last login", at(user.last_login_at)),
             ]
         )
-        output.give(_told(user) | more, shown)
+        output.give(_render(user) | more, shown)
 
 
-def _told(user: User) -> dict[str, Any]:
+def _render(user: User) -> dict[str, Any]:
     return {
         "id": str(user.id),
         "username": user.username,

@@ -1,1 +1,1 @@
-"""What clients can do, a file for each part of their day."""
+"""Endpoints of the API, one module for each part."""

@@ -1,19 +1,16 @@
-"""For operators: work upon one room that takes its time, begun here, watched, and cancelled."""
+"""Endpoints of jobs, for operators: long-running work on one room, started, monitored and cancelled."""
 
 from dataclasses import dataclass
 
 from directory import runs, shards
-from directory.directory import Directory
 from ids import RoomId
-from router import cursors
-from router.doors import People
+from router.context import AppContext
 from router.errors import FieldFault, InvalidError
-from router.jobs import Jobs, Quarantine
-from router.table import Call, Gate, Reply, Route
-from router.views import fleet as views
-from router.views.fleet import JobPageView, JobView
-from router.wire.fields import Nothing, PageQuery
-from router.wire.fleet import ReleaseQuery, StartJob
+from router.routes import Access, Call, Reply, Route
+from router.schemas import fleet as schemas
+from router.schemas import pages
+from router.schemas.fields import Nothing, PageQuery
+from router.schemas.fleet import JobPageView, JobView, ReleaseQuery, StartJob
 from shard.errors import ConflictError
 
 JOBS = "/v1/operate/jobs"
@@ -25,65 +22,66 @@ QUARANTINE = "/v1/operate/shards/{room_id}/quarantine"
 class Operations:
     """The endpoints and what they need."""
 
-    directory: Directory
-    people: People
-    jobs: Jobs
-    quarantine: Quarantine
-    page_size_max: int
+    context: AppContext
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of this part."""
-        tag, gate, refusals = "operate", Gate.ADMIN, (409,)
+        tag, access, refusals = "operate", Access.ADMIN, (409,)
         return (
-            Route("POST", JOBS, self.start, "Begin a job", tag, JobView, 202, StartJob, refusals=(404, 409), gate=gate),
-            Route("GET", JOBS, self.listed, "Jobs", tag, JobPageView, query=PageQuery, gate=gate),
-            Route("GET", JOB, self.one, "How far a job is", tag, JobView, gate=gate),
-            Route("DELETE", JOB, self.cancel, "Cancel a job", tag, JobView, gate=gate),
             Route(
-                "DELETE", QUARANTINE, self.release, "Let a room out of quarantine", tag, None, 204, query=ReleaseQuery,
-                refusals=refusals, gate=gate,
+                "POST", JOBS, self.start, "Start a job", tag, JobView, 202, StartJob, refusals=(404, 409),
+                access=access,
+            ),
+            Route("GET", JOBS, self.listed, "List jobs", tag, JobPageView, query=PageQuery, access=access),
+            Route("GET", JOB, self.one, "Get a job", tag, JobView, access=access),
+            Route("DELETE", JOB, self.cancel, "Cancel a job", tag, JobView, access=access),
+            Route(
+                "DELETE", QUARANTINE, self.release, "Release a room from quarantine", tag, None, 204,
+                query=ReleaseQuery, refusals=refusals, access=access,
             ),
         )  # fmt: skip
 
     async def start(self, call: Call[StartJob, Nothing]) -> Reply:
-        """Begin work upon a room, which goes on by itself."""
-        if call.body.kind not in self.jobs.kinds:
-            raise InvalidError([FieldFault("body.kind", f"one of {', '.join(sorted(self.jobs.kinds))}")])
+        """Start a job on a room. Returns 202; the job continues in the background."""
+        if call.body.kind not in self.context.jobs.kinds:
+            raise InvalidError([FieldFault("body.kind", f"one of {', '.join(sorted(self.context.jobs.kinds))}")])
         room_id = RoomId(call.body.room_id)
-        async with self.directory.database.read() as reader:
+        async with self.context.directory.database.read() as reader:
             await shards.find(reader, room_id)
-        run = await self.jobs.start(call.body.kind, room_id, by=call.user_id, origin=call.origin)
-        return Reply(views.job(run), 202)
+        run = await self.context.jobs.start(call.body.kind, room_id, by=call.user_id, client=call.client)
+        return Reply(schemas.job(run), 202)
 
     async def listed(self, call: Call[Nothing, PageQuery]) -> Reply:
-        """List jobs, newest first, those that ended too."""
-        limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
+        """List jobs, newest first, including those that ended."""
+        limit, place = call.query.limit, call.query.place
         before = runs.START if place is None else place[0]
-        async with self.directory.database.read() as reader:
+        async with self.context.directory.database.read() as reader:
             rows = await runs.list_page(reader, before=before, limit=limit + 1)
         page = rows[:limit]
         answer: JobPageView = {
-            "jobs": [views.job(row) for row in page],
-            "users": await self.people.of(row.started_by for row in page if row.started_by is not None),
-            "next_cursor": cursors.write(page[-1].id) if len(rows) > limit else None,
+            "jobs": [schemas.job(row) for row in page],
+            "users": await self.context.people.of(row.started_by for row in page if row.started_by is not None),
+            "next_cursor": pages.write(page[-1].id) if len(rows) > limit else None,
         }
         return Reply(answer)
 
     async def one(self, call: Call[Nothing, Nothing]) -> Reply:
-        """Return a job as it is now."""
-        async with self.directory.database.read() as reader:
-            return Reply(views.job(await runs.find(reader, call.path["job_id"])))
+        """Return the current state of a job."""
+        async with self.context.directory.database.read() as reader:
+            return Reply(schemas.job(await runs.find(reader, call.job_id)))
 
     async def cancel(self, call: Call[Nothing, Nothing]) -> Reply:
-        """Have a job end before its next step, and return it as it is then; one that ended stays as it is."""
-        return Reply(views.job(await self.jobs.cancel(call.path["job_id"])))
+        """Cancel a job: it ends before its next step. Returns its current state; a job that ended is not changed."""
+        return Reply(schemas.job(await self.context.jobs.cancel(call.job_id)))
 
     async def release(self, call: Call[Nothing, ReleaseQuery]) -> Reply:
-        """Let everybody into a room again, if it is sound by now or with `force`."""
-        room_id = call.path["room_id"]
-        async with self.directory.database.read() as reader:
+        """Release a room from quarantine, if it passes the checks or with `force`. 409 if it is still broken."""
+        room_id = call.room_id
+        async with self.context.directory.database.read() as reader:
             await shards.find(reader, room_id)
-        seen = await self.quarantine.release(room_id, force=call.query.force, by=call.user_id, origin=call.origin)
+        seen = await self.context.quarantine.release(
+            room_id, force=call.query.force, by=call.user_id, client=call.client
+        )
         if seen is not None and seen.problems:
             raise ConflictError(
                 f"The room is still broken: {'; '.join(seen.problems)}. Restore it from a backup first."

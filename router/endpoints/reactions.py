@@ -1,21 +1,18 @@
-"""What people hang on messages: reactions and pins."""
+"""Endpoints of reactions and pins."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from ids import MessageId, UserId
-from router import cursors
-from router.doors import People, RoomDoor
-from router.errors import FieldFault, InvalidError
+from ids import ChannelId, MessageId, UserId
+from router.context import AppContext
+from router.room_access import Need
+from router.routes import Call, Reply, Route
+from router.schemas import messages as message_schemas
+from router.schemas import pages
+from router.schemas.fields import Nothing, PageQuery, Why
+from router.schemas.reactions import PinPageView, ReactorPageView
 from router.scopes import Scope
-from router.table import Call, Reply, Route
-from router.views import talk as talk_views
-from router.views.reactions import PinPageView, ReactorPageView
-from router.wire.fields import Nothing, PageQuery, Why
-from shard import emoji
-from shard.acts import pinning, reacting
-from shard.history import History
-from shard.pool import ShardPool
+from shard.actions import pins, reactions
 
 CHANNEL = "/v1/rooms/{room_id}/channels/{channel_id}"
 MESSAGE = CHANNEL + "/messages/{message_id}"
@@ -27,185 +24,128 @@ REACTION = REACTIONS + "/{emoji}"
 class Reactions:
     """The endpoints and what they need."""
 
-    door: RoomDoor
-    pool: ShardPool
-    history: History
-    people: People
-    page_size_max: int
+    context: AppContext
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of this part."""
         tag, react, moderate = "reactions", Scope.REACTIONS_WRITE, Scope.MESSAGES_WRITE
         return (
-            Route("PUT", REACTION, self.add, "React to a message", tag, None, 204, refusals=(409,), scope=react),
             Route(
-                "DELETE", REACTION, self.take_back, "Take my reaction back", tag, None, 204, refusals=(409,),
+                "PUT", REACTION, self.add, "React to a message", tag, None, 204, refusals=(409,), room=Need.TALK,
                 scope=react,
             ),
             Route(
-                "GET", REACTION + "/users", self.who, "Who reacted", tag, ReactorPageView, query=PageQuery,
-                scope=Scope.MESSAGES_READ,
+                "DELETE", REACTION, self.take_back, "Remove my reaction", tag, None, 204, refusals=(409,),
+                room=Need.FREE, scope=react,
             ),
             Route(
-                "DELETE", REACTION + "/users/{user_id}", self.remove, "Remove somebody's reaction", tag, None, 204, Why,
-                refusals=(409,), scope=moderate,
+                "GET", REACTION + "/users", self.who, "List the users of a reaction", tag, ReactorPageView,
+                query=PageQuery, room=Need.READ, scope=Scope.MESSAGES_READ,
+            ),
+            Route(
+                "DELETE", REACTION + "/users/{user_id}", self.remove, "Remove a user's reaction", tag, None, 204, Why,
+                refusals=(409,), room=Need.FREE, scope=moderate,
             ),
             Route(
                 "DELETE", REACTION + "/users", self.clear_emoji, "Remove all reactions with an emoji", tag, None, 204,
-                Why, refusals=(409,), scope=moderate,
+                Why, refusals=(409,), room=Need.FREE, scope=moderate,
             ),
             Route(
                 "DELETE", REACTIONS, self.clear, "Remove all reactions of a message", tag, None, 204, Why,
-                refusals=(409,), scope=moderate,
+                refusals=(409,), room=Need.FREE, scope=moderate,
             ),
             Route(
                 "PUT", MESSAGE + "/pin", self.pin, "Pin a message", "pins", None, 204, Why, refusals=(409,),
-                scope=moderate,
+                room=Need.TALK, scope=moderate,
             ),
             Route(
                 "DELETE", MESSAGE + "/pin", self.unpin, "Unpin a message", "pins", None, 204, Why, refusals=(409,),
-                scope=moderate,
+                room=Need.FREE, scope=moderate,
             ),
             Route(
                 "GET", CHANNEL + "/pins", self.pins, "List a channel's pins", "pins", PinPageView, query=PageQuery,
-                scope=Scope.MESSAGES_READ,
+                room=Need.READ, scope=Scope.MESSAGES_READ,
             ),
         )  # fmt: skip
 
     async def add(self, call: Call[Nothing, Nothing]) -> Reply:
-        """React with an emoji, or with the name of one such as `:nest:`; the first of its kind needs add_reactions."""
-        chosen = _emoji(call)
-        room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        act = self.pool.write(room.room_id, reacting.react, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
-        await self.history.changing(room.room_id, act)
+        """React to a message with an emoji, or with the name of one such as `:nest:`. The first reaction with an emoji
+        needs `add_reactions`."""
+        act = call.room.write(reactions.react, *_place(call), call.emoji)
+        await self.context.history.changing(call.room_id, act)
         return Reply(status=204)
 
     async def take_back(self, call: Call[Nothing, Nothing]) -> Reply:
-        """Take one's own reaction back, if it is there."""
-        chosen = _emoji(call)
-        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        act = self.pool.write(room.room_id, reacting.take_back, call.user_id, *_place(call), chosen, now_ms=call.now_ms)
-        await self.history.changing(room.room_id, act)
+        """Remove the caller's own reaction. Returns 204 even if there is none."""
+        act = call.room.write(reactions.take_back, *_place(call), call.emoji)
+        await self.context.history.changing(call.room_id, act)
         return Reply(status=204)
 
     async def who(self, call: Call[Nothing, PageQuery]) -> Reply:
-        """List who reacted with an emoji, by id."""
-        chosen = _emoji(call)
-        limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
-        room = await self.door.reach(call.path["room_id"])
-        found = await self.history.who_reacted(
-            room.room_id,
-            call.user_id,
+        """List the users who reacted with an emoji, by id."""
+        limit, place = call.query.limit, call.query.place
+        found = await call.room.ask(
+            self.context.history.who_reacted,
             *_place(call),
-            chosen,
+            call.emoji,
             after=None if place is None else UserId(place[0]),
             limit=limit + 1,
-            now_ms=call.now_ms,
         )
         page = found[:limit]
         answer: ReactorPageView = {
             "user_ids": [str(user_id) for user_id in page],
-            "users": await self.people.of(page),
-            "next_cursor": cursors.write(page[-1]) if len(found) > limit else None,
+            "users": await self.context.people.of(page),
+            "next_cursor": pages.write(page[-1]) if len(found) > limit else None,
         }
         return Reply(answer)
 
     async def remove(self, call: Call[Why, Nothing]) -> Reply:
-        """Remove somebody's reaction; needs manage_messages."""
-        chosen = _emoji(call)
-        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        act = self.pool.write(
-            room.room_id,
-            reacting.remove_reaction,
-            call.user_id,
-            *_place(call),
-            chosen,
-            call.path["user_id"],
-            reason=call.body.reason,
-            now_ms=call.now_ms,
+        """Remove another user's reaction. Needs `manage_messages`."""
+        act = call.room.write(
+            reactions.remove_reaction, *_place(call), call.emoji, call.target_id, reason=call.body.reason
         )
-        await self.history.changing(room.room_id, act)
+        await self.context.history.changing(call.room_id, act)
         return Reply(status=204)
 
     async def clear_emoji(self, call: Call[Why, Nothing]) -> Reply:
-        """Remove everybody's reactions with an emoji; needs manage_messages."""
-        return await self._clear(call, _emoji(call))
+        """Remove all reactions with an emoji. Needs `manage_messages`."""
+        return await self._clear(call, call.emoji)
 
     async def clear(self, call: Call[Why, Nothing]) -> Reply:
-        """Remove all reactions of a message; needs manage_messages."""
+        """Remove all reactions of a message. Needs `manage_messages`."""
         return await self._clear(call, None)
 
     async def _clear(self, call: Call[Why, Nothing], chosen: str | None) -> Reply:
-        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        act = self.pool.write(
-            room.room_id,
-            reacting.clear_reactions,
-            call.user_id,
-            *_place(call),
-            chosen,
-            reason=call.body.reason,
-            now_ms=call.now_ms,
-        )
-        await self.history.changing(room.room_id, act)
+        act = call.room.write(reactions.clear_reactions, *_place(call), chosen, reason=call.body.reason)
+        await self.context.history.changing(call.room_id, act)
         return Reply(status=204)
 
     async def pin(self, call: Call[Why, Nothing]) -> Reply:
-        """Pin a message, which its channel is told by a message of the server; needs pin_messages."""
-        room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        act = self.pool.write(
-            room.room_id,
-            pinning.pin_message,
-            call.user_id,
-            *_place(call),
-            reason=call.body.reason,
-            now_ms=call.now_ms,
-        )
-        await self.history.changing(room.room_id, act)
+        """Pin a message. The server announces it in the channel with a message of its own. Needs `pin_messages`."""
+        act = call.room.write(pins.pin_message, *_place(call), reason=call.body.reason)
+        await self.context.history.changing(call.room_id, act)
         return Reply(status=204)
 
     async def unpin(self, call: Call[Why, Nothing]) -> Reply:
-        """Take a message's pin out; needs pin_messages."""
-        room = await self.door.reach_for_freeing(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        act = self.pool.write(
-            room.room_id,
-            pinning.unpin_message,
-            call.user_id,
-            *_place(call),
-            reason=call.body.reason,
-            now_ms=call.now_ms,
-        )
-        await self.history.changing(room.room_id, act)
+        """Unpin a message. Needs `pin_messages`."""
+        act = call.room.write(pins.unpin_message, *_place(call), reason=call.body.reason)
+        await self.context.history.changing(call.room_id, act)
         return Reply(status=204)
 
     async def pins(self, call: Call[Nothing, PageQuery]) -> Reply:
         """List a channel's pinned messages, newest first."""
-        limit, place = cursors.size(call.query, self.page_size_max), cursors.read(call.query.cursor, 1)
-        room = await self.door.reach(call.path["room_id"])
-        found = await self.pool.read(
-            room.room_id,
-            pinning.list_pins,
-            call.user_id,
-            call.path["channel_id"],
-            before=None if place is None else MessageId(place[0]),
-            limit=limit + 1,
-            now_ms=call.now_ms,
+        limit, place = call.query.limit, call.query.place
+        found = await call.room.read(
+            pins.list_pins, call.channel_id, before=None if place is None else MessageId(place[0]), limit=limit + 1
         )
         page = found[:limit]
         answer: PinPageView = {
-            "messages": talk_views.messages(room.room_id, page),
-            "users": await self.people.of(talk_views.people_in(page)),
-            "next_cursor": cursors.write(page[-1].id) if len(found) > limit else None,
+            "messages": message_schemas.messages(call.room_id, page),
+            "users": await self.context.people.of(message_schemas.people_in(page)),
+            "next_cursor": pages.write(page[-1].id) if len(found) > limit else None,
         }
         return Reply(answer)
 
 
-def _place(call: Call[Any, Any]) -> tuple[Any, Any]:
-    return call.path["channel_id"], call.path["message_id"]
-
-
-def _emoji(call: Call[Any, Any]) -> str:
-    """Return the emoji of the path; raises InvalidError for what is none."""
-    text: str = call.path["emoji"]
-    if not emoji.is_one(text):
-        raise InvalidError([FieldFault("path.emoji", "one emoji, percent-encoded, or the name of one, such as :nest:")])
-    return text
+def _place(call: Call[Any, Any]) -> tuple[ChannelId, MessageId]:
+    return call.channel_id, call.message_id

@@ -1,18 +1,19 @@
-"""Threads: opening, changing and finding them."""
+"""Endpoints of threads: create, list, read and change.
+
+A route for communities alone says so with `community_only=True` (router/routes.py).
+"""
 
 from dataclasses import dataclass
 
 from ids import ThreadId
-from router import cursors
-from router.doors import RoomDoor
+from router.context import AppContext
+from router.room_access import Need
+from router.routes import Call, Reply, Route
+from router.schemas import threads as schemas
+from router.schemas.fields import Nothing, TimedPageQuery
+from router.schemas.threads import ChangeThread, CreateThread, ThreadPageView, ThreadsQuery, ThreadView
 from router.scopes import Scope
-from router.table import Call, Reply, Route
-from router.views import threads as views
-from router.views.threads import ThreadPageView, ThreadView
-from router.wire.fields import Nothing, PageQuery
-from router.wire.threads import ChangeThread, CreateThread, ThreadsQuery
-from shard.acts import branching
-from shard.pool import ShardPool
+from shard.actions import threads
 
 THREADS = "/v1/rooms/{room_id}/channels/{channel_id}/threads"
 THREAD = THREADS + "/{thread_id}"
@@ -22,112 +23,68 @@ THREAD = THREADS + "/{thread_id}"
 class Threads:
     """The endpoints and what they need."""
 
-    door: RoomDoor
-    pool: ShardPool
-    page_size_max: int
+    context: AppContext
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes of this part."""
         tag, read, write = "threads", Scope.MESSAGES_READ, Scope.MESSAGES_WRITE
         return (
             Route(
-                "POST", THREADS, self.open, "Open a thread", tag, ThreadView, 201, CreateThread,
-                refusals=(409,), scope=write,
+                "POST", THREADS, self.open, "Create a thread", tag, ThreadView, 201, CreateThread, refusals=(409,),
+                room=Need.TALK, scope=write,
             ),
             Route(
                 "GET", THREADS, self.of_channel, "List a channel's threads", tag, ThreadPageView, query=ThreadsQuery,
-                scope=read,
+                room=Need.READ, scope=read,
             ),
-            Route("GET", THREAD, self.one, "Look at a thread", tag, ThreadView, scope=read),
+            Route("GET", THREAD, self.one, "Get a thread", tag, ThreadView, room=Need.READ, scope=read),
             Route(
                 "PATCH", THREAD, self.change, "Rename, lock or archive a thread", tag, ThreadView, takes=ChangeThread,
-                refusals=(409,), scope=write,
+                refusals=(409,), room=Need.TALK, scope=write,
             ),
             Route(
-                "GET", "/v1/rooms/{room_id}/threads", self.of_room, "List a room's active threads", tag,
-                ThreadPageView, query=PageQuery, scope=read,
+                "GET", "/v1/rooms/{room_id}/threads", self.of_room, "List a room's active threads", tag, ThreadPageView,
+                query=TimedPageQuery, room=Need.READ, scope=read,
             ),
         )  # fmt: skip
 
     async def open(self, call: Call[CreateThread, Nothing]) -> Reply:
-        """Open a thread in a channel, which is told so by a message of the server."""
-        room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        thread = await self.pool.write(
-            room.room_id,
-            branching.open_thread,
-            call.user_id,
-            call.path["channel_id"],
-            call.body.title,
-            now_ms=call.now_ms,
-        )
-        return Reply(views.thread(room.room_id, thread), 201)
+        """Create a thread in a channel. The server announces it in the channel with a message of its own."""
+        thread = await call.room.write(threads.open_thread, call.channel_id, call.body.title)
+        return Reply(schemas.thread(call.room_id, thread), 201)
 
     async def of_channel(self, call: Call[Nothing, ThreadsQuery]) -> Reply:
-        """List a channel's threads, last active first."""
-        limit, place = cursors.size(call.query, self.page_size_max), _place(call.query)
-        room = await self.door.reach(call.path["room_id"])
+        """List a channel's threads, the most recently active first."""
+        limit, place = call.query.limit, _place(call.query)
         if call.query.title is not None:
-            titled = await self.pool.read(
-                room.room_id,
-                branching.complete_title,
-                call.user_id,
-                call.path["channel_id"],
-                call.query.title,
-                state=call.query.state,
-                limit=limit,
-                now_ms=call.now_ms,
+            titled = await call.room.read(
+                threads.complete_title, call.channel_id, call.query.title, state=call.query.state, limit=limit
             )
-            return Reply(views.page(room.room_id, titled, limit))
-        found = await self.pool.read(
-            room.room_id,
-            branching.list_threads,
-            call.user_id,
-            call.path["channel_id"],
-            state=call.query.state,
-            before=place,
-            limit=limit + 1,
-            now_ms=call.now_ms,
+            return Reply(schemas.page(call.room_id, titled, limit))
+        found = await call.room.read(
+            threads.list_threads, call.channel_id, state=call.query.state, before=place, limit=limit + 1
         )
-        return Reply(views.page(room.room_id, found, limit))
+        return Reply(schemas.page(call.room_id, found, limit))
 
     async def one(self, call: Call[Nothing, Nothing]) -> Reply:
-        """Look at one thread."""
-        room = await self.door.reach(call.path["room_id"])
-        thread = await self.pool.read(
-            room.room_id,
-            branching.get_thread,
-            call.user_id,
-            call.path["channel_id"],
-            call.path["thread_id"],
-            now_ms=call.now_ms,
-        )
-        return Reply(views.thread(room.room_id, thread))
+        """Return one thread."""
+        thread = await call.room.read(threads.get_thread, call.channel_id, call.thread_id)
+        return Reply(schemas.thread(call.room_id, thread))
 
     async def change(self, call: Call[ChangeThread, Nothing]) -> Reply:
-        """Rename, archive or revive a thread of one's own; with manage_threads any, and lock or unlock it."""
-        room = await self.door.reach_for_talking(call.path["room_id"], call.user_id, now_ms=call.now_ms)
-        thread = await self.pool.write(
-            room.room_id,
-            branching.change_thread,
-            call.user_id,
-            call.path["channel_id"],
-            call.path["thread_id"],
-            call.body.change(),
-            reason=call.body.reason,
-            now_ms=call.now_ms,
+        """Rename, archive or unarchive one of the caller's threads. With `manage_threads`, change any thread, and lock
+        or unlock it."""
+        thread = await call.room.write(
+            threads.change_thread, call.channel_id, call.thread_id, call.body.change(), reason=call.body.reason
         )
-        return Reply(views.thread(room.room_id, thread))
+        return Reply(schemas.thread(call.room_id, thread))
 
-    async def of_room(self, call: Call[Nothing, PageQuery]) -> Reply:
-        """List the threads of all channels that the caller may read, last active first, but not archived ones."""
-        limit, place = cursors.size(call.query, self.page_size_max), _place(call.query)
-        room = await self.door.reach(call.path["room_id"])
-        found = await self.pool.read(
-            room.room_id, branching.list_active, call.user_id, before=place, limit=limit + 1, now_ms=call.now_ms
-        )
-        return Reply(views.page(room.room_id, found, limit))
+    async def of_room(self, call: Call[Nothing, TimedPageQuery]) -> Reply:
+        """List the unarchived threads of all channels that the caller can read, the most recently active first."""
+        limit, place = call.query.limit, _place(call.query)
+        found = await call.room.read(threads.list_active, before=place, limit=limit + 1)
+        return Reply(schemas.page(call.room_id, found, limit))
 
 
-def _place(query: PageQuery) -> tuple[int, ThreadId] | None:
-    place = cursors.read(query.cursor, 2)
-    return None if place is None else (place[0], ThreadId(place[1]))
+def _place(query: TimedPageQuery) -> tuple[int, ThreadId] | None:
+    return None if query.place is None else (query.place[0], ThreadId(query.place[1]))

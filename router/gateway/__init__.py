@@ -1,1 +1,1 @@
-"""The gateway: live events over WebSockets."""
+"""Gateway: live events over WebSockets."""

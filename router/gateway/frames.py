@@ -1,9 +1,9 @@
-"""What goes over the wire to clients: JSON in WebSocket text frames, framed once and shared as bytes by all who get it.
+"""Frames to clients: JSON in WebSocket text frames, encoded once and shared as bytes by all their receivers.
 
-Frames of a server are not masked (RFC 6455, section 5.1), so the same bytes are right for everybody.
+Frames of a server are not masked (RFC 6455, section 5.1), so the same bytes are right for every client.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -11,7 +11,7 @@ import orjson
 from ids import ChannelId, RoomId
 
 BYTES_MAX: Final = 786_432
-"""Of a frame of events; a larger commit takes more of them. Most clients refuse a message above 1 MiB."""
+"""Size limit of a frame of events; a larger commit takes several. Most clients refuse a message above 1 MiB."""
 
 Ref = str | int | None
 Span = tuple[int, int]
@@ -19,7 +19,7 @@ Span = tuple[int, int]
 
 
 class Rendered(NamedTuple):
-    """An event as clients get it, and what decides who does."""
+    """Event as clients receive it, and the facts that decide which of them do."""
 
     seq: int
     type: str
@@ -38,13 +38,37 @@ def text(payload: bytes) -> bytes:
     return b"\x81\x7f%b%b" % (length.to_bytes(8), payload)
 
 
-def told(op: str, d: Any) -> bytes:
-    """Return the frame of something that the server tells of itself."""
+def message(op: str, d: Any) -> bytes:
+    """Return a frame that is not a reply."""
     return text(orjson.dumps({"op": op, "d": d}, option=orjson.OPT_UTC_Z))
 
 
+def removed(room_id: RoomId, reason: str) -> bytes:
+    """Return the frame that ends a subscription."""
+    return message("removed", {"room_id": str(room_id), "reason": reason})
+
+
+def resync(room_id: RoomId, seq: int, reason: str) -> bytes:
+    """Return the frame after which a client reads the room again, and continues at a number."""
+    return message("resync", {"room_id": str(room_id), "seq": seq, "reason": reason})
+
+
+def resumed(room_id: RoomId, seq: int, channel_ids: Iterable[ChannelId]) -> bytes:
+    """Return the frame that follows the last event that was missed."""
+    return message("resumed", {**_channels(room_id, channel_ids), "seq": seq})
+
+
+def channels(room_id: RoomId, channel_ids: Iterable[ChannelId]) -> bytes:
+    """Return the frame with the channels that a client sees from now on."""
+    return message("channels", _channels(room_id, channel_ids))
+
+
+def _channels(room_id: RoomId, channel_ids: Iterable[ChannelId]) -> dict[str, Any]:
+    return {"room_id": str(room_id), "channel_ids": [str(channel_id) for channel_id in sorted(channel_ids)]}
+
+
 def reply(op: str, ref: Ref, d: Any) -> bytes:
-    """Return the frame of an answer, with the reference of what it answers."""
+    """Return the frame of a reply, with the `ref` of its request."""
     return text(orjson.dumps({"op": op, "ref": ref, "d": d}, option=orjson.OPT_UTC_Z))
 
 
@@ -52,7 +76,7 @@ def events(room_id: RoomId, rendered: Sequence[Rendered], skipped: Sequence[Span
     """Return the frames of some events of a room, in order, and of the spans of numbers that are not this client's.
 
     It is one frame if that is not too large. Each frame has the spans that end before its last event, the last one has
-    the rest: whoever got a frame has everything up to the highest number in it.
+    the rest: a client that received a frame has everything up to the highest number in it.
     """
     if sum(len(one.body) for one in rendered) <= BYTES_MAX:
         return _events(room_id, rendered, skipped)

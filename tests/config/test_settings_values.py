@@ -163,10 +163,14 @@ def test_vars_are_what_json_can_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "cron", ["* * * * *", "*/5 * * * *", "0 0 1 1 0", "59 23 31 12 6", "1,2-4,10-50/7 */2 * * 1-5"]
+    "cron",
+    [
+        *("* * * * *", "*/5 * * * *", "0 0 1 1 0", "59 23 31 12 6", "1,2-4,10-50/7 */2 * * 1-5"),
+        *("* * * JAN *", "0 0 * jan-Mar/2,dec MON-FRI", "0 0 29 2 *", "0 0 31 2 MON"),
+    ],
 )
 def test_crons_of_five_fields(cron: str) -> None:
-    """Numbers, ranges, lists and steps are accepted, with blanks made one."""
+    """Numbers, names, ranges, lists and steps are accepted, with blanks made one."""
     assert Triggers(crons=(cron.replace(" ", " \t"),)).crons == (cron,)
 
 
@@ -175,11 +179,14 @@ def test_crons_of_five_fields(cron: str) -> None:
     [
         *("", "* * * *", "* * * * * *", "@daily", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 0 *"),
         *("* * * 13 *", "* * * * 7", "5-1 * * * *", "*/0 * * * *", "*/60 * * * *", "5/2 * * * *", "1, * * * *"),
-        *("-1 * * * *", "1-2-3 * * * *", "* * * JAN *", "\u0661 * * * *", f"{'9' * 5000} * * * *", 5, None),
+        *("-1 * * * *", "1-2-3 * * * *", "\u0661 * * * *", f"{'9' * 5000} * * * *", 5, None),
+        *("* * * MON *", "* * * * JAN", "JAN * * * *", "* * * JANUARY *", "* * * * FRI-MON", "* * * JAN/2 *"),
+        *("* * L * *", "* * LW * *", "* * * * 5L", "* * * * 5#2", "* * * * MON#1", "*/2/3 * * * *", "*/ * * * *"),
+        *("0 0 31 2 *", "0 0 30,31 2 */2", "0 0 31 4,6,9,11 *", "0 0 31 FEB-FEB *"),
     ],
 )
 def test_what_is_no_cron_is_refused(cron: object) -> None:
-    """Wrong counts, wrong ranges, backward ranges, empty steps and names are refused."""
+    """Wrong counts, ranges, steps and names, what not every cron knows, and days that never come are refused."""
     assert accepted(Triggers, crons=["* * * * *"])
     assert not accepted(Triggers, crons=[cron])
 

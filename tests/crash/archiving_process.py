@@ -1,4 +1,4 @@
-"""A process that archives a room for as long as it lives, told where by its arguments: it is there to be killed."""
+"""A process that archives the room in its arguments until a test kills it."""
 
 import asyncio
 import sys
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ids import RoomId
 from migrations import engine
-from monitor.archiving import Archiver
+from monitor.archiver import Archiver
 from objects import disk
-from shard import segment_files
-from shard.acts import archiving
-from shard.policies import Policy
-from shard.pool import PoolLimits, ShardPool
-from shard.segment_cache import SegmentCache
+from shard.actions import archive
+from shard.archive import segment_files
+from shard.archive.retention import Policy
+from shard.archive.segment_cache import SegmentCache
+from shard.engine.pool import PoolLimits, ShardPool
 
 
 async def _archive(folder: Path, room_id: RoomId, now_ms: int) -> None:
@@ -33,8 +33,8 @@ async def _archive(folder: Path, room_id: RoomId, now_ms: int) -> None:
 
 
 if __name__ == "__main__":
-    archiving.NEWEST_KEPT = 20  # type: ignore[misc]
-    archiving.SEGMENT_MIN = 20  # type: ignore[misc]
-    archiving.STEP = 10  # type: ignore[misc]
+    archive.NEWEST_KEPT = 20  # type: ignore[misc]
+    archive.SEGMENT_MIN = 20  # type: ignore[misc]
+    archive.STEP = 10  # type: ignore[misc]
     segment_files.MESSAGES_MAX = 100  # type: ignore[misc]
     asyncio.run(_archive(Path(sys.argv[1]), RoomId(int(sys.argv[2])), int(sys.argv[3])))

@@ -1,4 +1,4 @@
-"""A real server in a subprocess that is killed without warning, and senders who keep a ledger of what it promised."""
+"""A real server in a subprocess that is killed without warning, and senders with a ledger of acknowledged messages."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
-READY_SECONDS_MAX = 2.0
-"""How soon after a kill the server must answer again (QUALITY)."""
 
 SETTINGS = """
 [server]
@@ -40,7 +37,7 @@ burst = 1_000
 
 @dataclass
 class KilledServer:
-    """A data folder with a server that comes and goes."""
+    """A data folder whose server is started and killed repeatedly."""
 
     folder: Path
     port: int = 0
@@ -81,7 +78,7 @@ class KilledServer:
         self.process.wait()
 
     def stop(self) -> None:
-        """End it politely."""
+        """End it by a signal, and wait for it."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(30)
@@ -89,7 +86,7 @@ class KilledServer:
 
 @dataclass
 class Ledger:
-    """What was sent, and what the server acknowledged with a status of success."""
+    """The sent messages, and those that the server acknowledged with a status of success."""
 
     sent: dict[str, str] = field(default_factory=dict)
     """Content by nonce, acknowledged or not."""
@@ -131,7 +128,7 @@ class Sender:
 
 
 async def load_until_killed(server: KilledServer, senders: list[Sender], cycle: int, chance: random.Random) -> None:
-    """Let everybody send, and kill the server at a random moment of it."""
+    """Let all senders send, and kill the server at a random moment."""
     headers = {"Authorization": f"Bearer {senders[0].token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
         tasks = [asyncio.create_task(sender.send_until_killed(client, cycle)) for sender in senders]

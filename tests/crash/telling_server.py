@@ -1,4 +1,4 @@
-"""A server in a process of its own that tells webhooks on this machine, and tries those that fail again soon."""
+"""A server in a process of its own that delivers to webhooks on this machine, and retries failed ones soon."""
 
 import functools
 import subprocess
@@ -6,8 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rookery import application
-from router.deliveries import Pace
+from rookery.server import application
+from router.webhook_deliveries import Pace
 from tests.router import serving
 from tests.router.serving import Place, Process
 
@@ -16,7 +16,7 @@ SETTINGS = "[webhooks]\nallow_private_networks = true\n"
 
 @dataclass
 class TellingServer:
-    """A data folder with a server that comes and goes; its port stays."""
+    """A data folder whose server is started and ended repeatedly; its port stays."""
 
     folder: Path
     process: Process = field(init=False)

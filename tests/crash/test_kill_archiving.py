@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shard import segments
+from shard.archive import manifest
 from shard.rows import Message
 from tests.router.serving import PROJECT
 from tests.shard import twins
@@ -44,8 +44,8 @@ async def test_no_kill_loses_or_doubles_a_message(tmp_path: Path) -> None:
     moved = int(_archive(tmp_path, _now(KILLS)).split()[-2])
     async with twins.side(tmp_path, is_new=False, now_ms=_now(KILLS)) as side:
         assert await every(side) == said
-        named = [row.object_key for row in await side.stage.pool.read(side.room.id, segments.page)]
-        assert set(named[: segments.PAGE_MAX]) <= set(await side.store.list("archive/"))
+        named = [row.object_key for row in await twins.segments(side)]
+        assert set(named[: manifest.PAGE_MAX]) <= set(await side.store.list("archive/"))
     print(f"{KILLS} kills, {len(said)} messages, {deleted} deleted, {moved} moved at last")
 
 

@@ -10,7 +10,7 @@ import pytest
 from tests.monitor.fleets import fleet_in, place_of, rows
 from tests.rookery.terminal import run, start
 
-CYCLES = max(6, int(os.environ.get("ROOKERY_CRASH_CYCLES", "6")) // 10)
+CYCLES = max(4, int(os.environ.get("ROOKERY_CRASH_CYCLES", "4")) // 10)
 ROOMS = 40
 STARTS_SECONDS = 0.4
 """Before, the process only imports."""

@@ -17,7 +17,7 @@ from rookery import composition
 from rookery.composition import now_ms
 from tests.crash.killed_server import KilledServer, Ledger, Sender, history, member_of
 
-CYCLES = int(os.environ.get("ROOKERY_CRASH_CYCLES", "30")) // 5
+CYCLES = int(os.environ.get("ROOKERY_CRASH_CYCLES", "20")) // 5
 SENDERS = 4
 
 

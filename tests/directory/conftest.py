@@ -19,7 +19,7 @@ SESSION_MS = 7 * 24 * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What most tests start from."""
+    """The state that most tests start from."""
 
     database: Database
     alice: User

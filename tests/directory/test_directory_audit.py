@@ -9,8 +9,8 @@ import pytest
 import sqlite
 from directory import audit
 from directory.audit import Filter
+from directory.client_info import ClientInfo
 from directory.database import Database
-from directory.origins import Origin
 
 NOW_MS = 1_760_000_000_000
 ROWS = 7
@@ -21,11 +21,11 @@ async def fill(database: Database) -> None:
         for number in range(ROWS):
             await audit.append(
                 writer,
-                "room.renamed",
+                audit.Action.ROOM_UPDATED,
                 by=None,
                 resource=("room", number),
                 metadata={"to": "Ünï\u2028", "from": None},
-                origin=Origin("::1", "curl/8"),
+                client=ClientInfo("::1", "curl/8"),
                 now_ms=NOW_MS + number,
             )
 
@@ -46,7 +46,7 @@ async def test_a_rolled_back_act_leaves_no_line(database: Database) -> None:
 
     async def fail() -> None:
         async with database.write() as writer:
-            await audit.append(writer, "room.renamed", by=None, now_ms=NOW_MS)
+            await audit.append(writer, audit.Action.ROOM_UPDATED, by=None, now_ms=NOW_MS)
             raise LookupError
 
     with pytest.raises(LookupError):

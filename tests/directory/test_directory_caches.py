@@ -9,7 +9,7 @@ import pytest
 
 from directory import errors, rooms, sessions, users
 from directory.caches import ProfileCache, Recent
-from directory.database import Database
+from directory.database import SCHEMA, Database
 from directory.directory import Directory
 from ids import RoomId, UserId
 
@@ -42,7 +42,7 @@ async def test_rooms(directory: Directory, world: Any) -> None:
         await users.update_profile(writer, world.alice.id, {"bio": "x"}, now_ms=NOW_MS)
     assert cache.peek(lean.id) is address
     async with directory.database.write() as writer:
-        await rooms.set_state(writer, lean.id, "readonly", now_ms=NOW_MS)
+        await rooms.set_full(writer, lean.id, is_full=True, now_ms=NOW_MS)
     assert cache.peek(lean.id) is None
     assert (await cache.load(lean.id)).state == "readonly"
     async with directory.database.write() as writer:
@@ -72,7 +72,7 @@ async def test_a_rollback_forgets_nothing(directory: Directory, world: Any) -> N
 
     async def fail() -> None:
         async with directory.database.write() as writer:
-            await rooms.set_state(writer, world.lean.id, "readonly", now_ms=NOW_MS)
+            await rooms.set_full(writer, world.lean.id, is_full=True, now_ms=NOW_MS)
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -83,7 +83,7 @@ async def test_a_rollback_forgets_nothing(directory: Directory, world: Any) -> N
 
 async def test_a_load_that_raced_with_a_commit_is_not_kept(path: Path, directory: Directory, world: Any) -> None:
     """A load that read before a commit and ends after it does not put the old value back."""
-    lone = await Database.open(path, now_ms=NOW_MS, readers=1)
+    lone = await Database.open(path, SCHEMA, now_ms=NOW_MS, readers=1)
     cache = ProfileCache(lone)
     read, go_on = threading.Event(), threading.Event()
 
@@ -116,7 +116,7 @@ async def test_what_another_process_changed(path: Path, directory: Directory, wo
     assert await directory.sessions.load(session.token_hash, now_ms=NOW_MS) is not None
     assert not await directory.database.changed_elsewhere()
     assert directory.rooms.peek(world.lean.id) is not None
-    beside = await Database.open(path, now_ms=NOW_MS)
+    beside = await Database.open(path, SCHEMA, now_ms=NOW_MS)
     async with beside.write() as writer:
         await users.set_status(writer, world.bob.id, "suspended", now_ms=NOW_MS)
     await beside.close()

@@ -163,7 +163,7 @@ async def test_terms_are_kept_until_they_change(directory: Directory, world: Any
         carol = await users.create(writer, username="carol", now_ms=NOW_MS)
         await users.update_profile(writer, carol.id, {"bio": "x"}, now_ms=NOW_MS)
         await user_settings.update(writer, bob, {"theme": "dark"}, now_ms=NOW_MS)
-        await rooms.set_state(writer, world.lean.id, "readonly", now_ms=NOW_MS)
+        await rooms.set_full(writer, world.lean.id, is_full=True, now_ms=NOW_MS)
     assert directory.chats.peek(room_id) is terms
     for user_id in (alice, bob, carol.id):
         terms.require(user_id)

@@ -23,11 +23,18 @@ async def test_rooms_are_those_of_each(directory: Directory, world: Any) -> None
         await shards.note_seqs(writer, {world.lean.id: 12, RoomId(5): 9})
     async with directory.database.read() as reader:
         found = await listeners.rooms_of(reader, [world.alice.id, world.bob.id, UserId(404)])
+        asked = [(one, chat.id) for one in (world.alice.id, world.bob.id, UserId(404))] + [
+            (world.bob.id, world.lean.id)
+        ]
+        chosen = await listeners.memberships(reader, asked)
+        ends = await listeners.ends_of(reader, [world.alice.id, world.bob.id, UserId(404)])
         listed = {one: await room_pages.of_user(reader, one) for one in (world.alice.id, world.bob.id)}
     assert {one: [heard.room for heard in own] for one, own in found.items() if own} == listed
     assert [(heard.last_seq, heard.partner_id) for heard in found[world.alice.id]] == [(7, world.bob.id), (41, None)]
     assert [heard.partner_id for heard in found[world.bob.id]] == [world.alice.id]
     assert found[UserId(404)] == []
+    assert chosen == {(one, chat.id): found[one][0] for one in (world.alice.id, world.bob.id)}
+    assert ends == {one: {heard.room.id: heard.last_seq for heard in own} for one, own in found.items() if own}
 
 
 async def test_deleted_rooms_are_left_out(directory: Directory, world: Any) -> None:

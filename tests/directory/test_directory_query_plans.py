@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from database.connections import Parameters, Row
 from directory import (
     alerts,
     audit,
@@ -14,12 +15,13 @@ from directory import (
     capabilities,
     credentials,
     directs,
+    failures,
     global_bans,
     hibernations,
-    hooks,
     invites,
     listeners,
     members,
+    placeholders,
     room_orders,
     room_pages,
     rooms,
@@ -30,11 +32,11 @@ from directory import (
     storage,
     user_settings,
     users,
+    webhooks,
 )
 from directory.alerts import Alert, Change
 from directory.audit import Filter
 from directory.capabilities import Capability
-from directory.connections import Parameters, Row
 from directory.database import Database, Writer
 from directory.hibernations import Hibernation
 from directory.room_orders import Order
@@ -54,6 +56,7 @@ ALLOWED = {
     "SCAN runs USING INDEX idx_runs_running",
     "SCAN runs USING COVERING INDEX idx_runs_running",
     "SCAN room_orders USING INDEX idx_room_orders_open",
+    "SCAN failures",
     "SCAN CONSTANT ROW",
 }
 
@@ -131,20 +134,25 @@ def _sleeper(world: Any) -> Hibernation:
 CALLS: dict[str, Call] = {
     "users.create": lambda w, _: users.create(w, username="dora", email="d@example.org", now_ms=1),
     "users.find": lambda w, x: users.find(w, x.alice.id),
+    "users.find_named": lambda w, _: users.find_named(w, "ALICE"),
     "users.find_by_username": lambda w, _: users.find_by_username(w, "ALICE"),
     "users.list_page": lambda w, _: users.list_page(w, after=5),
     "users.profiles": lambda w, x: users.profiles(w, [x.alice.id, x.bob.id]),
     "users.update_profile": lambda w, x: users.update_profile(w, x.bob.id, {"bio": "Hi"}, now_ms=1),
     "users.set_status": lambda w, x: users.set_status(w, x.bob.id, "suspended", now_ms=1),
     "users.set_last_login": lambda w, x: users.set_last_login(w, x.bob.id, now_ms=1),
-    "users.ensure_placeholders": lambda w, _: users.ensure_placeholders(w, ["one", "Bob", "two"], now_ms=1),
+    "users.rename": lambda w, x: users.rename(w, x.bob.id, "robert", now_ms=1),
+    "users.find_bearers": lambda w, _: users.find_bearers(w, ["alice", "bob"]),
+    "placeholders.create": lambda w, _: placeholders.create(w, ["one", "Bob", "two"], now_ms=1),
+    "placeholders.bind": lambda w, x: placeholders.bind(w, x.lean.id, {"one": x.bob.id}, are_placeholders=True),
+    "placeholders.bound": lambda w, x: placeholders.bound(w, x.lean.id, ["one", "two"]),
+    "placeholders.of_room": lambda w, x: placeholders.of_room(w, x.lean.id),
+    "placeholders.is_ownerless": lambda w, x: placeholders.is_ownerless(w, x.bob.id),
     "credentials.find_login name": lambda w, _: credentials.find_login(w, "alice"),
     "credentials.find_login email": lambda w, _: credentials.find_login(w, "alice@example.org"),
     "credentials.find": lambda w, x: credentials.find(w, x.alice.id),
     "credentials.store": lambda w, x: credentials.store(w, x.alice.id, "$argon2id$x", now_ms=1),
-    "credentials.forget": lambda w, x: credentials.forget(w, x.alice.id),
     "sessions.start": lambda w, x: sessions.start(w, x.alice.id, session_ms=9, now_ms=1),
-    "sessions.find": lambda w, _: sessions.find(w, HASH),
     "sessions.find_viewer": lambda w, _: sessions.find_viewer(w, HASH, now_ms=1),
     "sessions.find_viewers": lambda w, _: sessions.find_viewers(w, [HASH, bytes(31) + b"1"], now_ms=1),
     "sessions.of_user": lambda w, x: sessions.of_user(w, x.alice.id, now_ms=1),
@@ -159,12 +167,12 @@ CALLS: dict[str, Call] = {
     "bot_tokens.note_use": lambda w, _: bot_tokens.note_use(w, {HASH: 5}),
     "bot_tokens.end": lambda w, _: bot_tokens.end(w, HASH),
     "bot_tokens.purge": lambda w, _: bot_tokens.purge(w, now_ms=1),
-    "hooks.register_incoming": lambda w, x: hooks.register_incoming(w, x.lean.id, "Build", now_ms=1),
-    "hooks.register_outgoing": lambda w, x: hooks.register_outgoing(w, x.lean.id, now_ms=1),
-    "hooks.find_room": lambda w, _: hooks.find_room(w, 5),
-    "hooks.forget": lambda w, _: hooks.forget(w, 5),
-    "hooks.telling_rooms": lambda w, _: hooks.telling_rooms(w, after=5),
-    "hooks.may_keep": lambda w, x: hooks.may_keep(w, x.alice.id, now_ms=1),
+    "hooks.register_incoming": lambda w, x: webhooks.register_incoming(w, x.lean.id, "Build", now_ms=1),
+    "hooks.register_outgoing": lambda w, x: webhooks.register_outgoing(w, x.lean.id, now_ms=1),
+    "hooks.find_room": lambda w, _: webhooks.find_room(w, 5),
+    "hooks.forget": lambda w, _: webhooks.forget(w, 5),
+    "hooks.telling_rooms": lambda w, _: webhooks.telling_rooms(w, after=5),
+    "hooks.may_keep": lambda w, x: webhooks.may_keep(w, x.alice.id, now_ms=1),
     "hibernations.begin": lambda w, x: hibernations.begin(
         w, x.lean.id, size_bytes=1, sha256="0" * 64, file_bytes=1, file_sha256="0" * 64, now_ms=1
     ),
@@ -177,6 +185,10 @@ CALLS: dict[str, Call] = {
     "hibernations.note_used": lambda w, x: hibernations.note_used(w, [x.lean.id], now_ms=1),
     "hibernations.idle": lambda w, _: hibernations.idle(w, before_ms=1, limit=5),
     "hibernations.put_off": lambda w, x: hibernations.put_off(w, x.lean.id, before_ms=1),
+    "failures.note": lambda w, x: failures.note(w, "archive", "7", x.lean.id, "x", tries=1, now_ms=1),
+    "failures.forget": lambda w, _: failures.forget(w, "archive", "7"),
+    "failures.list_all": lambda w, _: failures.list_all(w),
+    "failures.count": lambda w, _: failures.count(w),
     "room_orders.place": lambda w, x: room_orders.place(w, x.lean.id, "wake", now_ms=1),
     "room_orders.unfilled": lambda w, _: room_orders.unfilled(w),
     "room_orders.find": lambda w, x: room_orders.find(w, x.lean.id),
@@ -214,9 +226,10 @@ CALLS: dict[str, Call] = {
     "rooms.find_address": lambda w, x: rooms.find_address(w, x.lean.id),
     "rooms.update": lambda w, x: rooms.update(w, x.lean.id, {"name": "lean5"}, now_ms=1),
     "rooms.change": lambda w, x: rooms.change(w, x.lean.id, {"name": "lean6"}, by=x.alice.id, now_ms=1),
-    "rooms.set_state": lambda w, x: rooms.set_state(w, x.lean.id, "readonly", now_ms=1),
     "rooms.delete": lambda w, x: rooms.delete(w, x.lean.id, by=x.alice.id, now_ms=1),
     "listeners.rooms_of": lambda w, x: listeners.rooms_of(w, [x.alice.id, x.bob.id]),
+    "listeners.ends_of": lambda w, x: listeners.ends_of(w, [x.alice.id, x.bob.id]),
+    "listeners.memberships": lambda w, x: listeners.memberships(w, [(x.alice.id, x.lean.id)]),
     "room_pages.public": lambda w, _: room_pages.public(w, ["lean", "zoé"], after=(5, 5)),
     "room_pages.of_user": lambda w, x: room_pages.of_user(w, x.alice.id, after=(5, 5)),
     "room_pages.all_rooms": lambda w, _: room_pages.all_rooms(w, after=5),
@@ -224,7 +237,6 @@ CALLS: dict[str, Call] = {
     "members.put": lambda w, x: members.put(w, x.lean.id, x.bob.id, joined_at=1, nickname="B"),
     "members.search": lambda w, x: members.search(w, x.lean.id, "Zoé"),
     "members.find": lambda w, x: members.find(w, x.lean.id, x.bob.id),
-    "members.list_page": lambda w, x: members.list_page(w, x.lean.id, after=(1, 1)),
     "members.remove": lambda w, x: members.remove(w, x.lean.id, x.bob.id),
     "shards.note_seqs": lambda w, x: shards.note_seqs(w, {x.lean.id: 5}),
     "shards.find": lambda w, x: shards.find(w, x.lean.id),
@@ -270,8 +282,10 @@ CALLS: dict[str, Call] = {
     "invites.create": lambda w, x: invites.create(w, x.lean.id, by=x.alice.id, now_ms=1),
     "invites.of_room": lambda w, x: invites.of_room(w, x.lean.id, by=x.alice.id, now_ms=1),
     "invites.find": lambda w, x: invites.find(w, x.lean.id, "x" * 16),
+    "invites.usable_codes": lambda w, x: invites.usable_codes(w, x.lean.id, x.alice.id, now_ms=1),
+    "invites.revoke_of_maker": lambda w, x: invites.revoke_of_maker(w, x.lean.id, x.alice.id, now_ms=1),
     "invites.revoke": lambda w, _: invites.revoke(w, "x" * 16, now_ms=1),
-    "audit.append": lambda w, x: audit.append(w, "test.done", by=x.alice.id, now_ms=1),
+    "audit.append": lambda w, x: audit.append(w, audit.Action.JOB_STARTED, by=x.alice.id, now_ms=1),
     "audit.verify": lambda w, _: audit.verify(w),
     "audit.list_page": lambda w, _: audit.list_page(w, before=5),
     "audit.list_page actor": lambda w, x: audit.list_page(w, Filter(user_id=x.alice.id), before=5),

@@ -8,6 +8,7 @@ import pytest
 import sqlite
 from directory import audit
 from directory.directory import Directory
+from migrations import engine
 
 NOW_MS = 1_760_000_000_000
 
@@ -17,7 +18,7 @@ async def connection(world: object, directory: Directory, path: Path) -> apsw.Co
     """The directory as somebody with a database shell has it."""
     async with directory.database.write() as writer:
         for number in range(3):
-            await audit.append(writer, "test.done", by=None, metadata={"number": number}, now_ms=NOW_MS)
+            await audit.append(writer, audit.Action.JOB_STARTED, by=None, metadata={"number": number}, now_ms=NOW_MS)
     return sqlite.connect(path)
 
 
@@ -94,3 +95,24 @@ def test_every_table_of_the_data_model_is_there(connection: apsw.Connection) -> 
     wanted = "users credentials sessions verification_tokens user_settings permissions rooms shards shard_sizes "
     wanted += "bots bot_tokens room_members invites global_bans audit_log runs run_failures erasures"
     assert set(wanted.split()) <= found
+
+
+def test_alerts_are_kept_when_disks_are_added(tmp_path: Path) -> None:
+    """The table of alerts is made anew with the kind of disks, and no alert and no delivery of one is lost."""
+    files = engine.load(engine.CENTRAL_FOLDER)
+    before = next(number for number, file in enumerate(files) if file.name == "disk_alerts")
+    connection = sqlite.create(tmp_path / "directory.db", sqlite.DIRECTORY_APPLICATION_ID)
+    engine.apply(connection, files[:before], now_ms=NOW_MS)
+    add = "INSERT INTO alerts VALUES (?, NULL, ?, 'warn', 'ok', 1, 2, NULL, 3, NULL, NULL)"
+    connection.execute(add, (5, "size"))
+    connection.execute("INSERT INTO alert_tellings VALUES (5, 'log', NULL, 0, 9, NULL)")
+    kept = connection.execute("SELECT * FROM alerts JOIN alert_tellings ON alert_id = id").fetchall()
+    engine.apply(connection, files, now_ms=NOW_MS)
+    assert connection.execute("SELECT * FROM alerts JOIN alert_tellings ON alert_id = id").fetchall() == kept
+    connection.execute(add, (6, "disk"))
+    connection.execute("INSERT INTO alert_tellings VALUES (6, 'mail', NULL, 0, 9, NULL)")
+    connection.execute("DELETE FROM alerts")
+    assert connection.execute("SELECT count(*) FROM alert_tellings").fetchall() == [(0,)]
+    with pytest.raises(apsw.ConstraintError):
+        connection.execute(add, (7, "other"))
+    connection.close()

@@ -1,14 +1,13 @@
-"""Accounts: their names, what others see of them, and the placeholders of imported histories."""
+"""Accounts: their names, and what others see of them."""
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
-import apsw
 import pytest
 
+from database.errors import ConstraintError
 from directory import errors, user_settings, users
-from directory.database import Database
+from directory.database import SCHEMA, Database
 from directory.skeletons import skeleton
 from ids import UserId
 
@@ -37,6 +36,47 @@ async def test_bad_usernames(database: Database, username: str) -> None:
     await create(database, "a1" * 15)
     with pytest.raises(errors.BadUsernameError):
         await create(database, username)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "username",
+    [
+        "123", "1573346223362932736", "0" * 30, "guest_anna", "GUEST_x", "gue5t_1", "__guest_", "hook_keeper", "h00k_9",
+        "deleted_42", "De1eted_42", "imported_ada", "Everyone", "every_one", "here", "_Here_",
+    ],
+)  # fmt: skip
+async def test_reserved_usernames(database: Database, username: str) -> None:
+    """Names like an id, like those of the system, or like a call to everyone are refused to all but the system."""
+    with pytest.raises(errors.ReservedUsernameError, match="is reserved"):
+        await create(database, username)
+    async with database.write() as writer:
+        user = await users.create(writer, username=username, is_named_by_system=True, now_ms=NOW_MS)
+    assert user.username == username
+
+
+@pytest.mark.parametrize(
+    "username", ["guesting", "guests_of_ada", "hooked_on_it", "4ever", "12_34", "heredity", "undeleted_1"]
+)
+async def test_names_near_reserved_ones_are_free(database: Database, username: str) -> None:
+    """A name that only begins with the letters of a reserved one is given."""
+    assert (await create(database, username)).username == username
+
+
+async def test_a_number_is_first_an_id(database: Database) -> None:
+    """A number finds the user of that id, and with an @ the one of that old username; else what there is."""
+    alice = await create(database, "alice")
+    async with database.write() as writer:
+        likeness = await users.create(writer, username=str(alice.id), is_named_by_system=True, now_ms=NOW_MS)
+        old = await users.create(writer, username="777", is_named_by_system=True, now_ms=NOW_MS)
+        found = [
+            (await users.find_named(writer, name)).id
+            for name in (str(alice.id), f"@{alice.id}", "777", "@777", f"@{old.id}", "ALICE", "@alice")
+        ]
+        for name in ("778", "@778", "9" * 19, "@" + "9" * 19, "9" * 25, "nobody", "@"):
+            with pytest.raises(errors.UserNotFoundError):
+                await users.find_named(writer, name)
+    assert found == [alice.id, likeness.id, old.id, old.id, old.id, alice.id, alice.id]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +123,7 @@ def test_skeletons(name: str, other: str, same: bool) -> None:
 
 async def test_two_creations_of_one_name(database: Database, path: Path) -> None:
     """Of many who want one name at once, here and in another process, one gets it."""
-    beside = await Database.open(path, now_ms=NOW_MS)
+    beside = await Database.open(path, SCHEMA, now_ms=NOW_MS)
     wanted = [create(place, name) for name in ("carol", "CAROL", "car0l") for place in (database, beside)]
     done = await asyncio.gather(*wanted, return_exceptions=True)
     await beside.close()
@@ -124,49 +164,33 @@ async def test_pages(database: Database) -> None:
     assert seen == made
 
 
-async def test_placeholders_are_the_same_again(database: Database) -> None:
-    """Every name gets one user of its own; asking again, in any order or part, gives the same users."""
-    bob = await create(database, "Bob")
-    names = ["user00011", "user00111", "Mario Rossi", "mario rossi", "Bob", "bob", "李雷", "", "x" * 200]
+async def test_renaming(database: Database) -> None:
+    """A user gets another name by the rules of new ones, and the old name is free again."""
+    alice, bob = await create(database, "alice"), await create(database, "bob")
     async with database.write() as writer:
-        made = await users.ensure_placeholders(writer, names, now_ms=NOW_MS)
-    async with database.write() as writer:
-        again = await users.ensure_placeholders(writer, [*reversed(names), "Bob"], now_ms=NOW_MS + 1)
-        part = await users.ensure_placeholders(writer, ["bob"], now_ms=NOW_MS + 1)
-        mario = await users.find(writer, made["Mario Rossi"])
-        await writer.execute("UPDATE users SET username = 'Robert', skeleton = 'robert' WHERE id = ?", (bob.id,))
-        other = await users.create(writer, username="bob", now_ms=NOW_MS)
-        later = await users.ensure_placeholders(writer, ["bob"], now_ms=NOW_MS + 1)
-    assert later["bob"] == made["bob"] != other.id
-    assert list(made) == names
-    assert len(set(made.values())) == len(names)
-    assert made["Bob"] == bob.id
-    assert again == made
-    assert part["bob"] == made["bob"]
-    assert mario.display_name == "Mario Rossi"
-    assert mario.username.startswith("Mario_Rossi_")
+        assert (await users.rename(writer, alice.id, "Alicia", now_ms=NOW_MS + 1)).username == "Alicia"
+        assert (await users.find_by_username(writer, "ALICIA")).id == alice.id
+        for name, error in (
+            ("BOB", errors.UsernameTakenError),
+            ("b_ob", errors.ConfusableUsernameError),
+            ("a b", errors.BadUsernameError),
+            ("123", errors.ReservedUsernameError),
+        ):
+            with pytest.raises(error):
+                await users.rename(writer, alice.id, name, now_ms=NOW_MS)
+        assert (await users.rename(writer, bob.id, "alice", now_ms=NOW_MS)).id == bob.id
+        with pytest.raises(errors.UserNotFoundError):
+            await users.rename(writer, UserId(1), "carol", now_ms=NOW_MS)
 
 
-async def test_nobody_may_look_like_a_placeholder(database: Database) -> None:
-    """Imported people may look alike among themselves, later accounts may not look like them."""
+async def test_bearers_of_names(database: Database) -> None:
+    """Active people are found by their usernames in any case; bots and those who are gone are nobody's match."""
+    alice, gone = await create(database, "Alice"), await create(database, "gone")
     async with database.write() as writer:
-        await users.ensure_placeholders(writer, ["user00011", "user00111"], now_ms=NOW_MS)
-    with pytest.raises(errors.ConfusableUsernameError):
-        await create(database, "user_00011_")
-
-
-async def test_thousands_of_placeholders(database: Database) -> None:
-    """An import of thousands of people takes a few statements, not one hop for each."""
-    statements: list[str] = []
-    real: Any = database._writer._proxy._conn
-    real.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: statements.append(event["sql"]))
-    async with database.write() as writer:
-        few = await users.ensure_placeholders(writer, ["person_0"], now_ms=NOW_MS)
-        made = await users.ensure_placeholders(writer, [f"person_{n}" for n in range(5_000)], now_ms=NOW_MS)
-    real.trace_v2(0, None)
-    assert len(set(made.values())) == 5_000
-    assert made["person_0"] == few["person_0"]
-    assert len([sql for sql in statements if sql.startswith("SELECT")]) <= 4
+        await users.create(writer, username="a_bot", is_bot=True, now_ms=NOW_MS)
+        await users.set_status(writer, gone.id, "suspended", now_ms=NOW_MS)
+        found = await users.find_bearers(writer, ["ALICE", "alice", "gone", "a_bot", "nobody", "with space"])
+    assert found == {"ALICE": alice.id, "alice": alice.id}
 
 
 async def test_settings(database: Database) -> None:
@@ -177,6 +201,6 @@ async def test_settings(database: Database) -> None:
         await user_settings.update(writer, alice.id, {"theme": "dark", "settings": {"ünï": [1]}}, now_ms=NOW_MS)
         await user_settings.update(writer, alice.id, {"compact_mode": True}, now_ms=NOW_MS)
         found = await user_settings.find(writer, alice.id)
-        with pytest.raises(errors.RefusedValueError):
+        with pytest.raises(ConstraintError):
             await user_settings.update(writer, alice.id, {"settings": {"big": "x" * 70_000}}, now_ms=NOW_MS)
     assert found == user_settings.UserSettings(theme="dark", compact_mode=True, settings={"ünï": [1]})

@@ -15,9 +15,14 @@ from pydantic import BaseModel
 from config import settings
 from config.settings import Settings, TokenBucket
 from config.variables import ARCHIVE_KEYS
+from directory import audit
 from migrations import engine
 from rookery import cli
-from rookery.application import Application
+from rookery.server.application import Application
+from shard.event_types import FOR_MODERATORS, AuditAction, EventType
+from tests import house_sources
+from tests.docs import bounds
+from tests.house_imports import SHIPPED
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md"))]
@@ -28,7 +33,7 @@ _ROUTE = re.compile(r"`(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`\s]*)`")
 _HEADED_ROUTE = re.compile(r"^(?:###|\|) `(GET|HEAD|POST|PUT|PATCH|DELETE) (/[^`\s]*)`", re.MULTILINE)
 _KEY = re.compile(r"`([a-z0-9_]+(?:\.[a-z0-9_]+)*)`")
 _COMMAND = re.compile(r"(?:^|`|bin/)rookery (?=[a-z-]{2})([^`#\n|]+)", re.MULTILINE)
-_BOUND = re.compile(r"^\| `([A-Z_]+)` \| ([0-9.]+) \| `([a-z_/]+\.py)` \|", re.MULTILINE)
+_MEMBER = re.compile(r"`([A-Z][A-Za-z]+)\.([a-z_]+)`(?<!\.md`)")
 _TEST_FILE = re.compile(r"\btests/[a-z_/]+\.py")
 
 
@@ -115,6 +120,25 @@ def test_the_operations_page_has_every_setting() -> None:
     assert sorted(key for row in rows for key in _KEY.findall(row)) == sorted(keys(Settings))
 
 
+def test_the_data_model_has_every_event_type() -> None:
+    """The table of the log has each type of the registry once, and no other, and says which moderators alone see."""
+    rows = re.findall(r"^\| (`.+?) \|(.*)$", section(read("docs/data-model.md"), "### The log"), re.MULTILINE)
+    told = {type_: facts for types, facts in rows for type_ in _KEY.findall(types)}
+    assert sorted(type_ for types, _ in rows for type_ in _KEY.findall(types)) == sorted(EventType)
+    assert {type_ for type_, facts in told.items() if "those who may ban" in facts} == FOR_MODERATORS
+
+
+def test_the_data_model_has_every_act_of_the_audit_logs() -> None:
+    """The lists of acts have those of the directory's log, and those of a room's that have no event."""
+    ledgers, shard = section(read("docs/data-model.md"), "### Ledgers"), read("docs/data-model.md")
+    for text, beginning, acts in (
+        (ledgers, "Actions so far:", audit.Action),
+        (shard, "Actions without an event:", AuditAction),
+    ):
+        listed = text.partition(beginning)[2].partition(". ")[0]
+        assert sorted(re.findall(r"`([a-z]+\.[a-z_]+)`", listed)) == sorted(acts)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_are_there(name: str) -> None:
     """Every command line of a page has a command and options that the command line knows."""
@@ -142,23 +166,34 @@ def test_the_operations_page_has_every_command() -> None:
             assert f"`rookery {words}`" in text
 
 
-def test_bounds_are_told_as_they_are() -> None:
-    """Each bound in docs/architecture.md has the value that its module gives it."""
-    told = _BOUND.findall(section(read("docs/architecture.md"), "## Bounds"))
-    assert len(told) == section(read("docs/architecture.md"), "## Bounds").count("\n| `")
-    for name, value, path in told:
-        assert constants(read(path)).get(name) == float(value), f"{name} of {path}"
+def test_the_table_of_bounds_is_what_make_docs_writes() -> None:
+    """The table of bounds in docs/architecture.md is the one that the constants' docstrings make."""
+    page = read("docs/architecture.md")
+    assert page == bounds.with_table(page, bounds.table(ROOT)), "the table is stale: run `make docs`"
 
 
-def constants(source: str) -> dict[str, float]:
-    """Return the numbers that a module gives names."""
-    found: dict[str, float] = {}
-    for node in ast.parse(source).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, int | float):
-            found[target.id] = float(value.value)
-    return found
+def test_a_changed_bound_changes_the_table(tmp_path: Path) -> None:
+    """A bound's new value and new meaning are in the table, and a number without a docstring is not."""
+    module = tmp_path / "shard" / "pages.py"
+    module.parent.mkdir()
+    module.write_text('PAGE_MAX: Final = 50\n"""Entries of a page."""\nANSWER = 42\n', encoding="utf-8")
+    assert bounds.table(tmp_path) == bounds.HEAD + "| `PAGE_MAX` | 50 | `shard/pages.py` | Entries of a page |\n"
+    module.write_text('PAGE_MAX: Final = 60\n"""Rows of a page."""\nANSWER = 42\n', encoding="utf-8")
+    assert bounds.table(tmp_path) == bounds.HEAD + "| `PAGE_MAX` | 60 | `shard/pages.py` | Rows of a page |\n"
+
+
+def test_every_bound_has_a_docstring() -> None:
+    """A public number of a shipped module whose name is that of a bound says in a docstring what it bounds."""
+    assert not bounds.untold(ROOT)
+
+
+def test_a_bound_without_a_docstring_is_found(tmp_path: Path) -> None:
+    """A bound without a docstring is named with its file; units, other numbers and private ones are not."""
+    module = tmp_path / "shard" / "pages.py"
+    module.parent.mkdir()
+    numbers = "PAGE_MAX = 50\nRETRY_MS: Final = 9\nDAY_MS = 86_400_000\nANSWER = 42\n_TRIES_MAX = 3\n"
+    module.write_text(numbers + 'ROWS_MIN = 1\n"""Rows of a page."""\n', encoding="utf-8")
+    assert bounds.untold(tmp_path) == ["shard/pages.py: PAGE_MAX", "shard/pages.py: RETRY_MS"]
 
 
 def test_the_data_model_page_has_every_table() -> None:
@@ -174,3 +209,31 @@ def test_named_tests_are_there(name: str) -> None:
     """Every test file that a page calls upon is there."""
     for path in _TEST_FILE.findall(read(name)):
         assert (ROOT / path).is_file(), f"{name} names {path}"
+
+
+def members(root: Path) -> dict[str, set[str]]:
+    """Return the names that each class of the shipped code defines, by the class's name."""
+    found: dict[str, set[str]] = {}
+    for source in house_sources.read(root):
+        for node in ast.walk(source.tree) if source.package in SHIPPED else ():
+            if isinstance(node, ast.ClassDef):
+                inner = (getattr(part, "name", getattr(part, "attr", None)) for part in ast.walk(node))
+                found.setdefault(node.name, set()).update(name for name in inner if name)
+    return found
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "docs/tour.md"])
+def test_named_methods_exist(name: str) -> None:
+    """Every method that a page about the code names is one of its class: `ShardPool.write`."""
+    classes = members(ROOT)
+    named = _MEMBER.findall(read(name))
+    assert named, "the page names methods"
+    assert [f"{owner}.{method}" for owner, method in named if method not in classes.get(owner, ())] == []
+
+
+def test_a_method_that_does_not_exist_is_found(tmp_path: Path) -> None:
+    """A class has the names that it defines, and no others."""
+    module = tmp_path / "shard" / "pool.py"
+    module.parent.mkdir()
+    module.write_text("class Pool:\n    def write(self) -> None: ...\n\ndef read() -> None: ...\n", encoding="utf-8")
+    assert members(tmp_path) == {"Pool": {"Pool", "write"}}

@@ -21,7 +21,7 @@ async def main(folder: Path, wanted: str, step: str) -> None:
 
     async with sleepers.made(folder, step=die) as bed:
         if wanted == "hibernate":
-            await bed.hibernating.hibernate(bed.room_id)
+            await bed.hibernator.hibernate(bed.room_id)
         else:
             await bed.send("woken")
 

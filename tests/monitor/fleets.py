@@ -11,15 +11,15 @@ from directory import alerts, shards, users
 from directory.alerts import Alert, Sink
 from directory.shards import Shard
 from ids import ChannelId, RoomId, UserId
-from monitor.examining import Examining
+from monitor.integrity import IntegrityCheck
+from monitor.optimizer import Optimizer
 from monitor.sizes import SizeWalk
-from monitor.tidying import Tidying
 from rookery import composition
 from rookery.composition import Stores, open_stores
-from router import founding
+from router.workflows import room_creation
 from shard import inspections
-from shard.acts import talking
-from shard.messages import Draft
+from shard.actions import messages
+from shard.tables.messages import Draft
 from tests.router.serving import Place, until
 
 NOW_MS = 1_790_000_000_000
@@ -29,7 +29,7 @@ LIMIT_BYTES = 2_000_000
 
 @dataclass(slots=True)
 class Clock:
-    """What the monitor takes for the time."""
+    """The clock of the monitor, set by tests."""
 
     now_ms: int = NOW_MS
 
@@ -59,16 +59,16 @@ class Fleet:
         return SizeWalk(made._directory, made._folder, made._migrations, self.settings.shards, self.sinks, self.clock)
 
     @property
-    def examining(self) -> Examining:
+    def integrity_check(self) -> IntegrityCheck:
         pool = self.stores.pool
-        return Examining(self.stores.directory, self.folder, pool._migrations, self.sinks, self.clock)
+        return IntegrityCheck(self.stores.directory, self.folder, pool._migrations, self.sinks, self.clock)
 
     @property
-    def tidying(self) -> Tidying:
-        return Tidying(self.stores.directory, self.stores.pool, self.clock)
+    def optimizer(self) -> Optimizer:
+        return Optimizer(self.stores.directory, self.stores.pool, self.clock)
 
     async def found(self, name: str) -> RoomId:
-        room, channels = await founding.found_community(
+        room, channels = await room_creation.found_community(
             self.stores.directory, self.stores.pool, name=name, owner_id=self.owner_id, now_ms=NOW_MS
         )
         self.channels[room.id] = channels[0].id
@@ -77,10 +77,10 @@ class Fleet:
     async def say(self, room_id: RoomId, *, count: int = 1, length: int = 10) -> None:
         for number in range(count):
             asked = (self.owner_id, self.channels[room_id], Draft(f"{number} " + "x" * length))
-            await self.stores.pool.write(room_id, talking.send_message, *asked, now_ms=NOW_MS)
+            await self.stores.pool.write(room_id, messages.send_message, *asked, now_ms=NOW_MS)
 
     async def fill(self, room_id: RoomId, percent: int) -> None:
-        """Talk until a room uses so much of LIMIT_BYTES."""
+        """Send messages until a room uses so much of LIMIT_BYTES."""
         while True:
             seen = await self.stores.pool.read(room_id, inspections.measure, self.folder)
             if (seen.size_bytes - seen.freelist_bytes) * 100 >= LIMIT_BYTES * percent:
@@ -137,7 +137,7 @@ async def fleet_in(folder: Path) -> AsyncIterator[Fleet]:
 
 
 def rows(folder: Path, sql: str) -> list[tuple[object, ...]]:
-    """Ask the directory of a data folder."""
+    """Return rows of the directory of a data folder."""
     connection = sqlite.connect(folder / "data" / "directory.db", read_only=True)
     try:
         return connection.execute(sql).fetchall()

@@ -1,4 +1,4 @@
-"""A room among real stores that can be hibernated and woken, and what stands of it on the disk and in storage."""
+"""A room among real stores that can be hibernated and woken, with its files on disk and its objects in storage."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,17 +9,19 @@ from directory import hibernations, rooms, users
 from directory.hibernations import LEFT_MS, Hibernation
 from ids import ChannelId, RoomId, UserId
 from migrations import engine
-from monitor.hibernating import Hibernating
+from monitor.hibernator import Hibernator
 from objects import disk
 from objects.store import Store
 from rookery.composition import Stores, open_stores
-from router import founding
-from shard.acts import amending, paging, talking
-from shard.acts.paging import Span
-from shard.messages import Draft
-from shard.pool import Publish
+from router.workflows import room_creation
+from shard.actions import messages
+from shard.actions.pages import Span
+from shard.engine.pool import Publish
+from shard.history.history import History
 from shard.rows import Event, Message
+from shard.tables.messages import Draft
 from tests.router.serving import Place
+from tests.shard.stage import NOTHING_ARCHIVED
 
 NOW_MS = 1_790_000_000_000
 DAY_MS = 86_400_000
@@ -32,7 +34,7 @@ class Bed:
     place: Place
     stores: Stores
     store: Store
-    hibernating: Hibernating
+    hibernator: Hibernator
     room_id: RoomId
     channel_id: ChannelId
     owner_id: UserId
@@ -52,17 +54,17 @@ class Bed:
     async def send(self, text: str) -> Message:
         draft = Draft(text)
         asked = (self.owner_id, self.channel_id, draft)
-        sent = await self.stores.pool.write(self.room_id, talking.send_message, *asked, now_ms=self.now_ms)
+        sent = await self.stores.pool.write(self.room_id, messages.send_message, *asked, now_ms=self.now_ms)
         return sent.message
 
     async def edit(self, message: Message, text: str) -> None:
         asked = (self.owner_id, self.channel_id, message.id, text)
-        await self.stores.pool.write(self.room_id, amending.edit_message, *asked, now_ms=self.now_ms)
+        await self.stores.pool.write(self.room_id, messages.edit_message, *asked, now_ms=self.now_ms)
 
     async def texts(self) -> list[str]:
-        """Return everything that is said in the room, oldest first."""
+        """Return the texts of all messages in the room, oldest first."""
         asked = (self.owner_id, self.channel_id, None, Span(limit=10_000))
-        page = await self.stores.pool.read(self.room_id, paging.read_page, *asked, now_ms=self.now_ms)
+        page = await History(self.stores.pool, NOTHING_ARCHIVED).read_page(self.room_id, *asked, now_ms=self.now_ms)
         return [message.content for message in reversed(page.messages)]
 
     async def state(self) -> str:
@@ -77,9 +79,9 @@ class Bed:
         return list(await self.store.list("shards/"))
 
     async def clear(self) -> None:
-        """Remove what nobody needs, as the server does some time later."""
+        """Remove unused objects, as the server does some time later."""
         self.now_ms += LEFT_MS
-        await self.hibernating.clear()
+        await self.hibernator.remove_unneeded()
         self.now_ms -= LEFT_MS
 
 
@@ -109,7 +111,7 @@ async def made(
         stores = await stack.enter_async_context(open_stores(settings, published))
         kept = store or disk.open_store(folder / "data" / "archive")
         migrations = engine.load(engine.SHARD_FOLDER)
-        hibernating = Hibernating(
+        hibernator = Hibernator(
             stores.directory,
             stores.pool,
             kept,
@@ -121,10 +123,10 @@ async def made(
         )
         if store is None:
             stack.push_async_callback(kept.close)
-        stack.push_async_callback(hibernating.close)
+        stack.push_async_callback(hibernator.close)
         owner_id, room_id, channel_id = await _room(stores, folder / "channel")
-        bed = Bed(place, stores, kept, hibernating, room_id, channel_id, owner_id, events, woken)
-        await hibernating.mend()
+        bed = Bed(place, stores, kept, hibernator, room_id, channel_id, owner_id, events, woken)
+        await hibernator.recover()
         yield bed
 
 
@@ -138,7 +140,7 @@ async def _room(stores: Stores, note: Path) -> tuple[UserId, RoomId, ChannelId]:
         return room.owner_id, room.id, ChannelId(int(note.read_text()))
     async with directory.database.write() as writer:
         owner = await users.create(writer, username="owner", now_ms=NOW_MS)
-    room, channels = await founding.found_community(
+    room, channels = await room_creation.found_community(
         directory, stores.pool, name="nest", owner_id=owner.id, now_ms=NOW_MS
     )
     note.write_text(str(channels[0].id))

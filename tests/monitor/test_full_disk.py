@@ -5,8 +5,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from directory.errors import DirectoryError
-from shard.connections import Writer
+from database.errors import DatabaseError
+from shard.engine.connections import Writer
 from shard.errors import ShardFullError
 from tests.monitor.fleets import fleet_in
 from tests.shard.disks import failing, inserted
@@ -32,7 +32,7 @@ async def test_a_round_on_a_full_disk_is_done_by_the_next(tmp_path: Path) -> Non
             room_id = await fleet.found("den")
             await fleet.fill(room_id, 100)
             full.is_on = True
-            with pytest.raises(DirectoryError):
+            with pytest.raises(DatabaseError):
                 await fleet.walk.run()
             full.is_on = False
             assert (await fleet.shard(room_id)).checked_at is None
@@ -57,11 +57,11 @@ async def test_tidying_up_on_a_full_disk_is_done_later(tmp_path: Path) -> None:
             before = await fleet.walk.measure(room_id)
             full.is_on = True
             with pytest.raises(ShardFullError):
-                await fleet.tidying.tidy(room_id)
+                await fleet.optimizer.optimize(room_id)
             full.is_on = False
             assert (await fleet.walk.measure(room_id)).size_bytes == before.size_bytes
-            freed_bytes = (await fleet.tidying.tidy(room_id)).freed_bytes
+            freed_bytes = (await fleet.optimizer.optimize(room_id)).freed_bytes
             after = await fleet.walk.measure(room_id)
             assert after.freelist_bytes == 0
             assert after.size_bytes == before.size_bytes - freed_bytes
-            assert (await fleet.examining.examine(room_id)).problems == ()
+            assert (await fleet.integrity_check.check(room_id)).problems == ()

@@ -76,7 +76,7 @@ async def test_a_job_says_how_it_ended(fleet: Fleet, kind: str, state: str, resu
 
 async def test_a_job_is_watched_and_cancelled(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """A running job tells how far it is; cancelled it ends at once, and cancelling again changes nothing."""
-    monkeypatch.setattr(jobs, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(jobs, "PROGRESS_SECONDS", 0.0)
     made = jobs_of(fleet)
     run = await made.start("wait", await fleet.found("den"), by=None)
     async with asyncio.timeout(5):
@@ -122,7 +122,7 @@ async def test_a_server_ends_the_jobs_of_the_one_before(fleet: Fleet) -> None:
     async with fleet.stores.directory.database.write() as writer:
         run = await runs.start(writer, "succeed", room_id, by=None, now_ms=1)
     made = jobs_of(fleet)
-    await made.mend()
+    await made.abandon_unfinished()
     seen = await found(fleet, run)
     assert (seen.state, seen.error) == ("failed", "the server ended")
     assert (await ended(fleet, await made.start("succeed", room_id, by=None))).state == "done"

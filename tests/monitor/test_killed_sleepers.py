@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.hibernating import STEPS
+from monitor.hibernator import STEPS
 from shard import inspections
 from tests.monitor import sleepers
 from tests.monitor.sleepers import Bed
@@ -44,7 +44,7 @@ async def test_a_kill_leaves_a_room_whole_and_in_one_place(tmp_path: Path, step:
     for number in range(min(ROUNDS, 5)):
         if STEPS.index(step) >= WAKING:
             async with sleepers.made(tmp_path) as bed:
-                await bed.hibernating.hibernate(bed.room_id)
+                await bed.hibernator.hibernate(bed.room_id)
             _die(tmp_path, "wake", step)
         else:
             _die(tmp_path, "hibernate", step)
@@ -56,7 +56,7 @@ async def test_a_kill_leaves_a_room_whole_and_in_one_place(tmp_path: Path, step:
             assert await bed.texts() == said
             await bed.clear()
             assert await bed.keys() == [], "no object is left of a room that is awake"
-            await bed.hibernating.hibernate(bed.room_id)
+            await bed.hibernator.hibernate(bed.room_id)
             await _is_in_one_place(bed)
             assert await bed.texts() == said
         assert inspections.inspect(bed.place.shards, bed.room_id, MIGRATIONS).problems == ()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from directory.errors import StorageFullError
-from monitor import turns
+from database.errors import StorageFullError
+from monitor import lock
+from monitor.alert_delivery import AlertDelivery, LogChannel
+from monitor.maintenance import Maintenance
 from monitor.rounds import MINUTE_MS, Rounds, judge_directory
-from monitor.telling import LogTeller, Telling
-from monitor.tending import Tending
 from tests.monitor.fleets import NOW_MS, Fleet, fleet_in
 
 
@@ -22,10 +22,11 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 def rounds_of(fleet: Fleet) -> Rounds:
     directory = fleet.stores.directory
-    telling = Telling(directory, {"log": LogTeller()}, fleet.clock)
+    delivery = AlertDelivery(directory, {"log": LogChannel()}, fleet.clock)
     lock = fleet.folder.parent / "monitor.lock"
-    tending = Tending(directory, fleet.examining, fleet.tidying, lock.with_name("tending.lock"), fleet.clock)
-    return Rounds(directory, fleet.settings.directory, fleet.walk, telling, tending, lock, fleet.clock)
+    other = lock.with_name("maintenance.lock")
+    maintenance = Maintenance(directory, fleet.integrity_check, fleet.optimizer, other, fleet.clock)
+    return Rounds(directory, fleet.settings.directory, fleet.walk, delivery, maintenance, lock, fleet.clock)
 
 
 async def test_a_round_measures_tells_and_counts(fleet: Fleet) -> None:
@@ -34,21 +35,21 @@ async def test_a_round_measures_tells_and_counts(fleet: Fleet) -> None:
     large = await fleet.found("large")
     await fleet.fill(large, 85)
     rounds = rounds_of(fleet)
-    done = await rounds.go()
+    done = await rounds.run_round()
     assert done is not None
-    assert (done.tally.measured, done.tally.alerts, done.told) == (2, 1, 1)
+    assert (done.tally.measured, done.tally.alerts, done.delivered) == (2, 1, 1)
     assert done.summary.by_level == {"ok": 1, "warn": 1}
-    assert (rounds.standing.open_alerts, rounds.standing.last) == (1, done)
+    assert (rounds.stats.open_alerts, rounds.stats.last) == (1, done)
 
 
 async def test_one_monitor_goes_round_at_a_time(fleet: Fleet) -> None:
     """While one monitor goes round another one does not, and can when the first is done or dead."""
     rounds = rounds_of(fleet)
-    with turns.taken(fleet.folder.parent / "monitor.lock") as is_mine:
+    with lock.acquire(fleet.folder.parent / "monitor.lock") as is_mine:
         assert is_mine
-        assert await rounds.go() is None
-    assert await rounds.go() is not None
-    assert rounds.standing.skipped == 1
+        assert await rounds.run_round() is None
+    assert await rounds.run_round() is not None
+    assert rounds.stats.skipped == 1
 
 
 async def run_through(
@@ -58,10 +59,10 @@ async def run_through(
     went: list[int] = []
     rounds = rounds_of(fleet)
 
-    async def go() -> None:
+    async def run_round() -> None:
         went.append(fleet.clock.now_ms // MINUTE_MS)
         if len(went) <= faults:
-            raise StorageFullError
+            raise StorageFullError("directory")
 
     async def sleep(seconds: float) -> None:
         assert 0 < seconds <= 61
@@ -70,11 +71,11 @@ async def run_through(
         except StopIteration:
             raise asyncio.CancelledError from None
 
-    monkeypatch.setattr(rounds, "go", go)
+    monkeypatch.setattr(rounds, "run_round", run_round)
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await rounds.run(["*/5 * * * *"])
-    assert rounds.standing.failed == faults
+    assert rounds.stats.failed == faults
     return went
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from database.errors import StorageFullError
 from directory import rooms, shards, sizes
-from directory.errors import StorageFullError
 from directory.sizes import DAY_MS, HOUR_MS, Measurement
 from ids import RoomId
 from monitor import sizes as walks
-from rookery.shard_terms import ShardTerms
 from shard import inspections
-from shard.acts import amending
+from shard.engine.space import Limit
 from shard.errors import ShardFullError
 from tests.monitor.fleets import LIMIT_BYTES, NOW_MS, Fleet, fleet_in
 
@@ -102,32 +101,13 @@ async def test_a_full_room_is_closed_and_opens_again(fleet: Fleet) -> None:
     assert found == [(room_id, "ok", "full"), (room_id, "full", "ok")]
 
 
-async def test_a_room_at_its_very_limit_can_be_emptied_once_it_is_closed(fleet: Fleet) -> None:
-    """Where SQLite itself stopped a room, deleting is refused until a round has closed the room, and then goes on."""
-    room_id = await fleet.found("den")
-    with pytest.raises(ShardFullError):
-        await fleet.say(room_id, count=2_000, length=7_000)
-    said = await fleet.stores.pool.read(room_id, lambda reader: reader.all("SELECT id FROM messages LIMIT 500"))
-
-    async def delete() -> None:
-        for _ in range(50):
-            asked = (fleet.owner_id, fleet.channels[room_id], said[-1][0])
-            await fleet.stores.pool.write(room_id, amending.delete_message, *asked, now_ms=NOW_MS)
-            said.pop()  # what little was free may have been enough for some
-
-    with pytest.raises(ShardFullError):
-        await delete()
-    terms = ShardTerms(fleet.stores, LIMIT_BYTES)
-    await fleet.walk.run()
-    await terms.refresh()
-    await delete()
-
-
 async def test_what_an_operator_closed_stays_closed(fleet: Fleet) -> None:
     """A walk opens no room that was closed for another reason."""
     room_id = await fleet.found("den")
     async with fleet.stores.directory.database.write() as writer:
-        await rooms.set_state(writer, room_id, "readonly", now_ms=NOW_MS)
+        await writer.execute(
+            "UPDATE rooms SET state = 'readonly', readonly_reason = 'operator' WHERE id = ?", (room_id,)
+        )
     await fleet.walk.run()
     async with fleet.stores.directory.database.read() as reader:
         address = await rooms.find_address(reader, room_id)
@@ -180,7 +160,7 @@ async def test_a_walk_that_is_cut_short_is_finished_by_the_next(fleet: Fleet, mo
         await fleet.limit(room_id, 2**20)
         await fleet.fill(room_id, 60)
     monkeypatch.setattr(walks, "BATCH", 2)
-    walk, keep, batches = fleet.walk, fleet.walk._keep, 0
+    walk, keep, batches = fleet.walk, fleet.walk._record, 0
 
     async def dying(*args: object) -> None:
         nonlocal batches
@@ -189,7 +169,7 @@ async def test_a_walk_that_is_cut_short_is_finished_by_the_next(fleet: Fleet, mo
             raise KeyboardInterrupt
         await keep(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(walk, "_keep", dying)
+    monkeypatch.setattr(walk, "_record", dying)
     with pytest.raises(KeyboardInterrupt):
         await walk.run()
     assert len(await fleet.alerts()) == 2
@@ -205,7 +185,7 @@ async def test_a_full_disk_loses_nothing(fleet: Fleet, monkeypatch: pytest.Monke
     await fleet.fill(room_id, 96)
 
     async def full(*_args: object) -> None:
-        raise StorageFullError
+        raise StorageFullError("directory")
 
     with monkeypatch.context() as patch:
         patch.setattr(sizes, "record", full)
@@ -271,7 +251,7 @@ async def test_many_broken_shards_are_told_together(fleet: Fleet, monkeypatch: p
     for path in fleet.folder.glob("*.db"):
         path.unlink()
     tally = await fleet.walk.run()
-    assert (len(tally.problems), tally.untold, len(await fleet.alerts())) == (4, 2, 2)
+    assert (len(tally.problems), tally.unreported, len(await fleet.alerts())) == (4, 2, 2)
 
 
 async def test_the_forecast_is_kept_with_the_measurement(fleet: Fleet) -> None:
@@ -320,7 +300,7 @@ async def test_a_shard_may_outgrow_its_limit_by_a_little_and_no_more(fleet: Flee
         await fleet.say(room_id, count=2_000, length=7_000)
     shard = await fleet.walk.measure(room_id)
     assert LIMIT_BYTES < shard.size_bytes <= LIMIT_BYTES * 105 // 100
-    fleet.stores.pool.limit({room_id: 2 * LIMIT_BYTES})
+    fleet.stores.pool.limit({room_id: Limit(2 * LIMIT_BYTES)})
     await fleet.say(room_id, count=50, length=7_000)
     assert (await fleet.walk.measure(room_id)).size_bytes > LIMIT_BYTES * 105 // 100
     fleet.stores.pool.limit({})

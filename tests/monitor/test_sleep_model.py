@@ -11,10 +11,10 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from ids import RoomId
-from monitor.hibernating import NotIdleError
-from router.gateway.rooms import LiveRoom
-from router.gateway.tallies import Tallies
-from router.gateway.tapes import Library
+from monitor.hibernator import NotIdleError
+from router.gateway.event_buffer import BlockCache
+from router.gateway.live_room import LiveRoom
+from router.gateway.metrics import GatewayMetrics
 from shard.errors import UnavailableError
 from shard.rows import Event, Message
 from tests.monitor import sleepers
@@ -64,7 +64,7 @@ class Model:
 
     async def hibernate(self) -> None:
         with contextlib.suppress(NotIdleError, UnavailableError):
-            await self.bed.hibernating.hibernate(self.bed.room_id)
+            await self.bed.hibernator.hibernate(self.bed.room_id)
             self.sleeps += 1
 
     async def come_and_go(self) -> None:
@@ -96,7 +96,7 @@ async def test_sleeping_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, 
                 room.publish(events)
 
     async with sleepers.made(tmp_path, publish=publish) as bed:
-        room = LiveRoom(bed.room_id, bed.stores.pool, Library(), Tallies(lambda: bed.now_ms))
+        room = LiveRoom(bed.room_id, bed.stores.pool, BlockCache(), GatewayMetrics(lambda: bed.now_ms))
         rooms.append(room)
         await bed.send("first")
         model = Model(bed, room, chance)
@@ -110,7 +110,7 @@ async def test_sleeping_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, 
                 await asyncio.gather(*tasks)
             await asyncio.sleep(chance.choice((0, 0, 0, 0.02, 0.1)))
         await asyncio.gather(*tasks)
-        await bed.hibernating.hibernate(bed.room_id)
+        await bed.hibernator.hibernate(bed.room_id)
         await model.send()
         assert await bed.texts() == ["first", *(model.said[number] for number in sorted(model.said))]
         numbers = [event.seq for event in bed.events]

@@ -42,16 +42,16 @@ async def test_a_full_disk_leaves_a_room_in_its_place(small: Path) -> None:
         async with bed.stores.pool.shut(bed.room_id):
             _fill(ballast)
         with pytest.raises(ShardFullError):
-            await bed.hibernating.hibernate(bed.room_id)
+            await bed.hibernator.hibernate(bed.room_id)
         assert bed.files() == [bed.file.name, "ballast"]
         assert await bed.texts() == said
         ballast.unlink()
-        await bed.hibernating.hibernate(bed.room_id)
+        await bed.hibernator.hibernate(bed.room_id)
         _fill(ballast)
         with pytest.raises(ShardFullError):
             await bed.texts()
         assert bed.files() == ["ballast"]
         assert await bed.state() == "hibernated"
         ballast.unlink()
-        bed.stores.pool.gates._failed.clear()
+        bed.stores.pool.suspensions._failed.clear()
         assert await bed.texts() == said

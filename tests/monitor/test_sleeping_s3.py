@@ -40,7 +40,7 @@ async def bed(bucket: Bucket, proxy: Proxy, tmp_path: Path) -> AsyncIterator[Bed
 
 
 async def _fails_to_wake(bed: Bed, error: type[Exception]) -> None:
-    bed.stores.pool.gates._failed.clear()
+    bed.stores.pool.suspensions._failed.clear()
     with pytest.raises(error):
         await bed.texts()
     assert bed.files() == []
@@ -53,7 +53,7 @@ async def test_a_room_sleeps_in_a_bucket(bed: Bed) -> None:
     for number in range(3):
         said.append(f"message {number}")
         await bed.send(said[-1])
-        await bed.hibernating.hibernate(bed.room_id)
+        await bed.hibernator.hibernate(bed.room_id)
         assert bed.files() == []
         assert await bed.texts() == said
 
@@ -61,7 +61,7 @@ async def test_a_room_sleeps_in_a_bucket(bed: Bed) -> None:
 async def test_a_store_that_fails_while_a_room_wakes(bed: Bed, proxy: Proxy) -> None:
     """Whatever the store's answers suffer, the room stays in its object, and wakes once the store is well again."""
     await bed.send("one")
-    await bed.hibernating.hibernate(bed.room_id)
+    await bed.hibernator.hibernate(bed.room_id)
     kept = await bed.asleep()
     assert kept is not None
     proxy.answers_lost = 1
@@ -73,7 +73,7 @@ async def test_a_store_that_fails_while_a_room_wakes(bed: Bed, proxy: Proxy) -> 
         proxy.answer_bytes_max = size
         await _fails_to_wake(bed, UnavailableError)
     proxy.answer_bytes_max = None
-    bed.stores.pool.gates._failed.clear()
+    bed.stores.pool.suspensions._failed.clear()
     assert await bed.texts() == ["one"]
 
 
@@ -85,7 +85,7 @@ async def test_a_store_that_fails_while_a_room_is_put_away(bed: Bed, proxy: Prox
         proxy.is_silent = fault == "silent"
         proxy.answer_bytes_max = 2_000 if fault == "cut" else None
         with pytest.raises(ObjectError):
-            await bed.hibernating.hibernate(bed.room_id)
+            await bed.hibernator.hibernate(bed.room_id)
         proxy.is_silent, proxy.answers_lost, proxy.answer_bytes_max = False, 0, None
         assert await bed.texts() == ["one"]
         assert await bed.state() == "active"
@@ -96,7 +96,7 @@ async def test_a_store_that_fails_while_a_room_is_put_away(bed: Bed, proxy: Prox
 async def test_flipped_bits_are_never_served(bed: Bed, bucket: Bucket) -> None:
     """An object in which any bit is another is refused, and left for whoever mends it."""
     await bed.send("one")
-    await bed.hibernating.hibernate(bed.room_id)
+    await bed.hibernator.hibernate(bed.room_id)
     kept = await bed.asleep()
     assert kept is not None
     good = bucket.server.client.get_object(Bucket=bucket.name, Key=kept.object_key)["Body"].read()
@@ -109,18 +109,18 @@ async def test_flipped_bits_are_never_served(bed: Bed, bucket: Bucket) -> None:
     await _fails_to_wake(bed, BrokenShardError)
     assert await bed.keys() == [kept.object_key]
     bucket.overwrite(kept.object_key, good)
-    bed.stores.pool.gates._failed.clear()
+    bed.stores.pool.suspensions._failed.clear()
     assert await bed.texts() == ["one"]
 
 
 async def test_requests_during_a_failed_waking_are_all_answered(bed: Bed, proxy: Proxy) -> None:
     """While the store is away everybody who asks hears when to come back, none hangs, and none is lost later."""
     await bed.send("one")
-    await bed.hibernating.hibernate(bed.room_id)
+    await bed.hibernator.hibernate(bed.room_id)
     proxy.answers_lost = 1
     answers = await asyncio.gather(*(bed.send(str(number)) for number in range(20)), return_exceptions=True)
     assert all(isinstance(answer, WakingError) and answer.retry_after_seconds for answer in answers)
     with pytest.raises(WakingError):
         await bed.texts()
-    bed.stores.pool.gates._failed.clear()
+    bed.stores.pool.suspensions._failed.clear()
     assert await bed.texts() == ["one"]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from objects import disk, s3
+from objects.prefixed import PrefixedStore
+from objects.store import Store
 from tests.objects.places import Bucket, Place, overwrite
 from tests.objects.radosgw import Radosgw, radosgw
 
@@ -34,13 +36,19 @@ def s3_store(made_bucket: Bucket) -> Iterator[s3.S3Store]:
     asyncio.run(store.close())
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", "prefixed"])
 async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """Open each store in turn, empty."""
     if request.param == "disk":
         folder = tmp_path / "store"
-        store = disk.open_store(folder)
+        store: Store = disk.open_store(folder)
         yield Place(store, lambda key, data: overwrite(folder, key, data))
+        await store.close()
+    elif request.param == "prefixed":
+        folder = tmp_path / "store"
+        inner = disk.open_store(folder)
+        store = PrefixedStore(inner, "i-own", ["i-former", ""], lambda: True)
+        yield Place(store, lambda key, data: overwrite(folder, f"i-own/{key}", data), len("i-former/"))
         await store.close()
     else:
         bucket: Bucket = request.getfixturevalue("bucket")

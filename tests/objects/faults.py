@@ -1,4 +1,4 @@
-"""A proxy before a real S3 server that knows requests from answers, and spoils those that a test chooses.
+"""A proxy before a real S3 server that distinguishes requests, and breaks those that a test chooses.
 
 The twelve kinds are those of which networks, balancers and object stores are known; each leaves the server in a state
 that a store has to cope with. A connection carries one request.
@@ -16,7 +16,7 @@ STALL_SECONDS = 30.0
 
 
 class Kind(StrEnum):
-    """What goes wrong."""
+    """A kind of fault."""
 
     REFUSE = "refuse"
     """The connection is closed before anything is read."""
@@ -46,7 +46,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks, as far as a test chooses by it."""
+    """The parts of a client's request by which tests choose."""
 
     method: str
     path: str

@@ -15,6 +15,7 @@ class Place:
 
     store: Store
     overwrite: Callable[[str, bytes], None]
+    prefix_length: int = 0
 
 
 @dataclass(frozen=True, slots=True)

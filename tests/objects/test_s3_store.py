@@ -191,10 +191,8 @@ async def test_a_silent_service_is_given_up(bucket: Bucket) -> None:
         await store.close()
         store = bucket.open_at(proxy.endpoint, **{**QUICK, "attempts_max": 2})
         proxy.is_silent, proxy.requests = True, 0
-        started = time.monotonic()
         with pytest.raises(StoreUnavailableError):
-            await store.get(KEY, size_bytes_max=len(DATA))
-        assert time.monotonic() - started < 5
+            await asyncio.wait_for(store.get(KEY, size_bytes_max=len(DATA)), 60)
         assert proxy.requests == 2
         await store.close()
 

@@ -1,4 +1,4 @@
-"""Places between a client and the truth: a relay that loses connections, and a gateway that says what a test wants."""
+"""Servers that a client connects to in tests: a relay that loses connections, and a scripted gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from rookery.client import Client, Happening
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 async def hear(
@@ -126,7 +126,7 @@ class Guest:
 
 @asynccontextmanager
 async def playing(play: Callable[[Guest], Awaitable[None]]) -> AsyncIterator[str]:
-    """Play a gateway to whoever connects, and give its address."""
+    """Play a gateway for every client that connects, and yield its address."""
     numbers = iter(range(1, 1_000))
 
     async def welcome(socket: ServerConnection) -> None:

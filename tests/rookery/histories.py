@@ -13,13 +13,16 @@ from config.settings import Settings
 from directory import rooms, users
 from directory.rooms import Room
 from ids import ChannelId, UserId
-from rookery import composition, importer
+from rookery import composition
+from rookery.commands import importer
 from rookery.composition import Stores, now_ms
-from shard import importing
-from shard.acts import branching, paging, shaping
-from shard.acts.paging import Span
-from shard.importing import Record
+from shard.actions import channels, imports, threads
+from shard.actions.imports import Record
+from shard.actions.pages import Span
+from shard.history.history import History
 from shard.rows import Message
+from shard.text import visible_text
+from tests.shard.stage import NOTHING_ARCHIVED
 
 Said = tuple[str | None, str, float, str]
 """Topic, user, seconds and text of one message."""
@@ -62,7 +65,8 @@ def expected(lines: Iterable[dict[str, Any]]) -> dict[str, list[Said]]:
     """Return what was said by channel: in the order of its times, and of the file where times are equal."""
     said: dict[str, list[Said]] = defaultdict(list)
     for line in sorted(lines, key=lambda line: float(line["timestamp"])):
-        said[line["channel"]].append((line["topic"] or None, line["user"], line["timestamp"], line["content"]))
+        topic = visible_text.clean_name(line["topic"]) if line["topic"] else None
+        said[line["channel"]].append((topic, line["user"], line["timestamp"], line["content"]))
     return dict(said)
 
 
@@ -76,11 +80,11 @@ async def read_back(stores: Stores, room: Room) -> dict[str, list[Said]]:
     """Return what a room holds by channel, oldest first, read page by page as its owner."""
     assert room.owner_id is not None
     said: dict[str, list[Said]] = {}
-    for channel in await stores.pool.read(room.id, shaping.list_channels, room.owner_id, now_ms=now_ms()):
+    for channel in await stores.pool.read(room.id, channels.list_channels, room.owner_id, now_ms=now_ms()):
         titles = {
             thread.id: thread.title
             for thread in await stores.pool.read(
-                room.id, branching.list_threads, room.owner_id, channel.id, before=None, limit=10_000, now_ms=now_ms()
+                room.id, threads.list_threads, room.owner_id, channel.id, before=None, limit=10_000, now_ms=now_ms()
             )
         }
         found = await _messages(stores, room, room.owner_id, channel.id)
@@ -100,9 +104,10 @@ async def read_back(stores: Stores, room: Room) -> dict[str, list[Said]]:
 async def _messages(stores: Stores, room: Room, reader_id: UserId, channel_id: ChannelId) -> list[Message]:
     found: list[Message] = []
     before = None
+    history = History(stores.pool, NOTHING_ARCHIVED)
     while True:
         span = Span(limit=100, before=before)
-        page = await stores.pool.read(room.id, paging.read_page, reader_id, channel_id, None, span, now_ms=now_ms())
+        page = await history.read_page(room.id, reader_id, channel_id, None, span, now_ms=now_ms())
         found += page.messages
         if not page.has_older:
             return found[::-1]
@@ -123,10 +128,11 @@ async def fill(data: Path, *names: str) -> list[Room]:
 
 async def _made(stores: Stores, name: str) -> Room:
     async with stores.directory.database.write() as writer:
-        ada = (await users.ensure_placeholders(writer, ["ada"], now_ms=now_ms()))["ada"]
-    room = await importer.ensure_room(stores, name, owner="ada", is_public=False)
+        known = await users.find_bearers(writer, ["ada"])
+        ada = known["ada"] if known else (await users.create(writer, username="ada", now_ms=now_ms())).id
+    room, _ = await importer.ensure_room(stores, name, owner_id=ada, is_public=False)
     records = [
         Record("general", "hello", ada, (BEGAN + number) * 1000, f"word{number}", f"n{number}") for number in range(5)
     ]
-    await stores.pool.write(room.id, importing.load_batch, records, skip_refused=False, now_ms=now_ms())
+    await stores.pool.write(room.id, imports.load_batch, records, skip_refused=False, now_ms=now_ms())
     return room

@@ -22,7 +22,7 @@ READY_SECONDS_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a command left behind."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -81,9 +81,10 @@ class Served:
 
 
 @contextmanager
-def serving(data: Path, *, cwd: Path, **more: str) -> Iterator[Served]:
-    """Run a server on a free port until the block ends, and see that it ends well."""
-    words = ("--data", data, "serve", "--port", 0, "--json")
+def serving(data: Path, *flags: str, cwd: Path, **more: str) -> Iterator[Served]:
+    """Run a server on a free port until the block ends, and see that it ends well; `data` is a folder or a file of
+    settings."""
+    words = ("--config" if data.is_file() else "--data", data, "serve", "--port", 0, "--json", *flags)
     process = start(*words, cwd=cwd, stdin=subprocess.DEVNULL, **more)
     try:
         assert process.stdout is not None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import sqlite
-from shard.acts import archiving
+from shard.actions import archive
 from tests.rookery.terminal import Ended, invoke
 
 YEAR_2020 = 1_577_836_800
@@ -37,9 +37,9 @@ class Room:
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
     """Import 60 old messages into a room, and make segments small."""
-    monkeypatch.setattr(archiving, "NEWEST_KEPT", 10)
-    monkeypatch.setattr(archiving, "SEGMENT_MIN", 5)
-    monkeypatch.setattr("shard.segment_files.MESSAGES_MAX", 20)
+    monkeypatch.setattr(archive, "NEWEST_KEPT", 10)
+    monkeypatch.setattr(archive, "SEGMENT_MIN", 5)
+    monkeypatch.setattr("shard.archive.segment_files.MESSAGES_MAX", 20)
     lines = [
         {
             "channel": "general",

@@ -9,9 +9,9 @@ import sqlite
 from directory.rooms import Room
 from rookery import composition
 from rookery.composition import now_ms
-from shard import files
-from shard.acts import moderating, shaping
-from shard.acts.shaping import ChannelDraft
+from shard.actions import channels, moderation
+from shard.actions.channels import ChannelDraft
+from shard.engine import files
 from tests.rookery.histories import fill, settings
 from tests.rookery.terminal import invoke
 
@@ -24,9 +24,9 @@ async def made(tmp_path: Path) -> list[Room]:
         for room in made:
             assert room.owner_id is not None
             draft = ChannelDraft(f"more of {room.name}")
-            await stores.pool.write(room.id, shaping.create_channel, room.owner_id, draft, now_ms=now_ms())
+            await stores.pool.write(room.id, channels.create_channel, room.owner_id, draft, now_ms=now_ms())
             await stores.pool.write(
-                room.id, moderating.rename, room.owner_id, room.owner_id, "Ada", reason=None, now_ms=now_ms()
+                room.id, moderation.rename, room.owner_id, room.owner_id, "Ada", reason=None, now_ms=now_ms()
             )
     return made
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rookery.client import (
+    Block,
     Channels,
     Client,
     ClosedError,
@@ -19,18 +20,22 @@ from rookery.client import (
     Event,
     Happening,
     Joined,
+    NotificationLevel,
     Presence,
+    ProfileChange,
     ReadMarker,
     Ready,
     Removed,
     RequestError,
     Resumed,
     Resync,
+    SettingsChange,
     Typing,
     UnreachableError,
+    UnsendableError,
 )
 from rookery.client.errors import ENDINGS
-from router.gateway import closing
+from router.gateway import close_codes
 from tests.rookery.gateways import hear, relay_to, until
 from tests.router import clients
 from tests.router.clients import Room, client_of
@@ -41,7 +46,7 @@ from tests.router.serving import PROJECT, Place, Running, serving
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that tells of presences sooner."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("router.gateway.gateway.TOLD_EVERY_SECONDS", 0.1)
+        patch.setattr("router.gateway.gateway.PUBLISH_EVERY_SECONDS", 0.1)
         patch.setattr("router.gateway.gateway.LOOK_EVERY_SECONDS", 0.1)
         with serving(Place(tmp_path_factory.mktemp("server"), limits={"rooms_owned_max": 1_000})) as running:
             yield running
@@ -144,6 +149,27 @@ async def test_signs_of_life_are_heard(server: Running, ada: clients.Client, ben
             assert (await hear(own, is_a(ReadMarker)))[-1] == ReadMarker(room.id, channel_id, None, message_id)
 
 
+async def test_changes_of_ones_own_state_are_told(
+    server: Running, ada: clients.Client, ben: clients.Client, room: Room
+) -> None:
+    """What the user changes elsewhere comes as what it is, also what belongs to no room."""
+    async with Client.connect(server.url, token=ben.token) as client:
+        ben.did("PUT", f"{room.general}/notifications", {"level": "none"})
+        ben.did("PUT", f"/v1/users/me/blocks/{ada.id}")
+        ben.did("DELETE", f"/v1/users/me/blocks/{ada.id}")
+        ben.did("PATCH", "/v1/users/me/settings", {"theme": "dark"})
+        ben.did("PATCH", "/v1/users/me", {"bio": "I collect twigs."})
+        heard = await hear(client, is_a(ProfileChange))
+        kinds = (NotificationLevel, Block, SettingsChange, ProfileChange)
+        assert [happening for happening in heard if isinstance(happening, kinds)] == [
+            NotificationLevel(room.id, room.channels["general"], "none"),
+            Block(ada.id, is_blocked=True),
+            Block(ada.id, is_blocked=False),
+            SettingsChange({"theme": "dark"}),
+            ProfileChange({"bio": "I collect twigs."}),
+        ]
+
+
 async def test_comings_and_goings_are_told(server: Running, ada: clients.Client, ben: clients.Client) -> None:
     """Who comes into a room is told so and hears it; who sees other channels, or is put out, is told that too."""
     room = ada.found()
@@ -154,6 +180,7 @@ async def test_comings_and_goings_are_told(server: Running, ada: clients.Client,
         ada.say(room, "welcome")
         heard = await hear(client, said("welcome"))
         assert isinstance(heard[0], Joined)
+        assert (heard[0].room["id"], heard[0].room["last_seq"], heard[0].users) == (room.id, heard[0].last_seq, ())
         assert [happening.seq for happening in heard if isinstance(happening, Event)] == list(
             range(heard[0].last_seq + 1, client.places[room.id] + 1)
         )
@@ -265,6 +292,9 @@ async def test_refused_requests_say_why(server: Running, ada: clients.Client, be
         assert (missing.value.status, missing.value.slug) == (404, "not-found")
         with pytest.raises(RequestError, match=r"d\.content: at least one visible"):
             await client.send(room.id, channel_id, " ")
+        for half in ("\ud800", "a\udfffb"):
+            with pytest.raises(UnsendableError, match="surrogates not allowed"):
+                await client.send(room.id, channel_id, half)
         with pytest.raises(ValueError, match="at most 65536"):
             await client.send(room.id, channel_id, "x" * 70_000)
         ada.admit(room, ben)
@@ -308,7 +338,7 @@ async def test_a_server_that_is_not_there_is_told_at_once(unused_tcp_port: int) 
 
 def test_the_remedies_are_those_of_the_server() -> None:
     """The client says of each close code that ends it what the server's own table says."""
-    told = {close.code: close.remedy for close in closing.CLOSES}
+    told = {close.code: close.remedy for close in close_codes.CLOSES}
     assert {code: remedy for code, remedy in ENDINGS.items() if code >= 4000} == {
         code: told[code] for code in (4001, 4003, 4004, 4005, 4009)
     }

@@ -26,7 +26,7 @@ from rookery.client import (
     requests,
 )
 from rookery.client.errors import ENDINGS
-from rookery.client.hearing import Hearing, follow
+from rookery.client.positions import Positions, follow
 from tests.rookery.gateways import Guest, hear, playing, relay_to, until
 from tests.router import clients
 from tests.router.clients import Room, client_of
@@ -92,8 +92,10 @@ async def test_what_was_lost_on_its_way_back_is_stored_once(
     assert contents(heard) == ["once"] * (1 + is_mutant) + ["the end"]
 
 
-async def keep_saying(url: str, token: str | None, room: Room, name: str, stop: asyncio.Event) -> None:
-    """Send messages over HTTP, each until it is acknowledged."""
+async def keep_saying(
+    url: str, token: str | None, room: Room, name: str, said: asyncio.Semaphore, stop: asyncio.Event
+) -> None:
+    """Send messages over HTTP, each until it is acknowledged, which releases `said` once."""
     headers = {"authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=5) as http:
         for number in itertools.count():
@@ -105,6 +107,7 @@ async def keep_saying(url: str, token: str | None, room: Room, name: str, stop: 
                     await asyncio.sleep(0.02)
                 else:
                     assert answer.status_code in (200, 201), answer.text
+                    said.release()
                     break
             if stop.is_set():
                 return
@@ -124,18 +127,21 @@ async def kill_while_others_talk(
     served: Process, client: Client, ada: clients.Client, room: Room, kills: int
 ) -> list[Happening]:
     """Return what a client heard, up to a last message, while its server was killed under those who talk."""
-    stop = asyncio.Event()
+    said, stop = asyncio.Semaphore(0), asyncio.Event()
     hearing = asyncio.create_task(hear(client, lambda one: contents([one]) == ["the end"], seconds=20 + 20 * kills))
     async with asyncio.TaskGroup() as talking:
         for name in ("ben", "cat", "dan"):
-            talking.create_task(keep_saying(served.running.url, ada.token, room, name, stop))
+            talking.create_task(keep_saying(served.running.url, ada.token, room, name, said, stop))
         for number in range(kills):
-            await asyncio.sleep(0.5)
+            for _ in range(21):
+                await said.acquire()
             sending = asyncio.create_task(client.send(room.id, room.channels["general"], f"from here {number}"))
             await asyncio.sleep(0.001)
             await asyncio.to_thread(served.kill)
             await asyncio.to_thread(served.start)
             await sending
+            # It may have been acknowledged before the kill; this one says that the client is connected again.
+            await client.send(room.id, room.channels["general"], f"back again {number}")
         stop.set()
     await client.send(room.id, room.channels["general"], "the end")
     return await hearing
@@ -148,7 +154,7 @@ async def test_a_killed_server_costs_no_event(
 ) -> None:
     """Whoever iterates while the server is killed and started again hears every message once, in order."""
     if is_mutant:
-        monkeypatch.setattr(Hearing, "resume", lambda hearing: {})
+        monkeypatch.setattr(Positions, "resume", lambda positions: {})
     with process(Place(tmp_path)) as served, client_of(served.running) as nobody:
         ada = nobody.guest()
         room = ada.found()
@@ -167,8 +173,8 @@ async def test_who_does_not_iterate_costs_no_memory_and_no_event(
     server: Running, ada: clients.Client, monkeypatch: pytest.MonkeyPatch, sends: bool
 ) -> None:
     """What waits for who iterates slowly is bounded, what they ask meanwhile is answered, and they hear all once."""
-    monkeypatch.setattr("rookery.client.inboxes.PAUSE_BYTES", 20_000)
-    monkeypatch.setattr("rookery.client.hearing.BYTES_MAX", 60_000)
+    monkeypatch.setattr("rookery.client.event_queue.PAUSE_BYTES", 20_000)
+    monkeypatch.setattr("rookery.client.positions.BYTES_MAX", 60_000)
     room = ada.found()
     sizes = set()
     async with Client.connect(server.url, token=ada.token) as client:
@@ -177,7 +183,7 @@ async def test_who_does_not_iterate_costs_no_memory_and_no_event(
             if sends and number % 5 == 0:
                 async with asyncio.timeout(10):
                     await client.send(room.id, room.channels["general"], f"between {number}")
-            sizes.add(client._hearing._inbox.size)
+            sizes.add(client._positions._queue.size)
         assert 20_000 < max(sizes) < (64_000 if sends else 24_000)
         ada.say(room, "the end")
         heard = await hear(client, lambda one: contents([one]) == ["the end"])
@@ -205,8 +211,8 @@ async def test_some_close_codes_end_it(code: int) -> None:
 
 async def test_other_close_codes_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """After any other end the client comes back by itself with the places that it has, after a while if it should."""
-    monkeypatch.setattr("rookery.client.lines.BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr("rookery.client.lines.TOO_CHATTY_SECONDS", 0.5)
+    monkeypatch.setattr("rookery.client.connection.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("rookery.client.connection.TOO_CHATTY_SECONDS", 0.5)
     codes = (1000, 1001, 1011, 1012, 4000, 4002, 4006, 4007, 4008)
     guests: list[Guest] = []
     times = []
@@ -252,9 +258,9 @@ async def test_a_gap_is_an_error(seqs: tuple[int, ...], skipped: tuple[tuple[int
 
 async def test_what_is_left_out_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     """With too much waiting only the awaited answer is taken in; the rest comes on a new connection, new rooms too."""
-    monkeypatch.setattr("rookery.client.hearing.BYTES_MAX", 10_000)
-    monkeypatch.setattr("rookery.client.inboxes.PAUSE_BYTES", 5_000)
-    monkeypatch.setattr("rookery.client.lines.BACKOFF_SECONDS", 0.4)
+    monkeypatch.setattr("rookery.client.positions.BYTES_MAX", 10_000)
+    monkeypatch.setattr("rookery.client.event_queue.PAUSE_BYTES", 5_000)
+    monkeypatch.setattr("rookery.client.connection.BACKOFF_SECONDS", 0.4)
     resumed = []
     times = []
 
@@ -338,7 +344,7 @@ def test_hidden_numbers_count_as_heard() -> None:
 
 async def test_heartbeats_are_sent_and_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client says that it is there as often as hello asks, and leaves a server that says nothing any more."""
-    monkeypatch.setattr("rookery.client.lines.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("rookery.client.connection.BACKOFF_SECONDS", 0.01)
     beats: list[int] = []
 
     async def play(guest: Guest) -> None:

@@ -11,12 +11,15 @@ import orjson
 import pytest
 
 import sqlite
-from directory import audit, rooms, users
+from directory import audit, failures, rooms, users
 from directory.rooms import Room
+from ids import RoomId
 from migrations import engine
-from rookery import composition, machine
+from rookery import composition
+from rookery.commands import machine_checks
 from rookery.composition import now_ms
-from shard import files
+from shard import inspections
+from shard.engine import files
 from tests.rookery.histories import fill, settings
 from tests.rookery.terminal import invoke, run, serving, start
 
@@ -114,6 +117,33 @@ def test_files_that_no_room_knows_are_named(tmp_path: Path, made: list[Room]) ->
     ]
 
 
+async def test_work_that_is_set_aside_is_named(tmp_path: Path, made: list[Room]) -> None:
+    """A room whose work failed unexpectedly is told with the work, the error, and how often it was tried."""
+    async with composition.open_directory(settings(tmp_path)) as directory, directory.database.write() as writer:
+        item = str(made[1].id)
+        await failures.note(writer, "archive", item, made[1].id, "unexpected: it", tries=3, now_ms=now_ms())
+    code, (finding,) = examine(tmp_path)
+    assert (code, finding["check"], finding["room_id"]) == (1, "work", item)
+    assert finding["problem"] == f"archive of {item} failed 3 times: unexpected: it"
+
+
+def test_a_check_that_fails_unexpectedly_is_a_finding_of_its_room(
+    tmp_path: Path, made: list[Room], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other room is checked, and the report comes."""
+    inspect = inspections.inspect
+
+    def fail(folder: Path, room_id: RoomId, *rest: Any, **options: Any) -> Any:
+        if room_id == made[1].id:
+            raise AttributeError("the poisoned one")
+        return inspect(folder, room_id, *rest, **options)
+
+    monkeypatch.setattr(inspections, "inspect", fail)
+    code, (finding,) = examine(tmp_path)
+    assert (code, finding["check"], finding["room_id"]) == (1, "shards", str(made[1].id))
+    assert "AttributeError: the poisoned one" in finding["problem"]
+
+
 @pytest.mark.parametrize(("age_ms", "is_found"), [(1_000, False), (120_000, True)])
 async def test_a_half_made_room_is_named_once_nobody_makes_it(
     tmp_path: Path, made: list[Room], age_ms: int, is_found: bool
@@ -156,7 +186,7 @@ def test_what_others_could_read_is_named(tmp_path: Path, made: list[Room]) -> No
 async def test_a_clock_behind_what_was_written_is_found(tmp_path: Path, made: list[Room]) -> None:
     """An audit entry or an event from the future means that the clock is wrong."""
     async with composition.open_directory(settings(tmp_path)) as directory, directory.database.write() as writer:
-        await audit.append(writer, "user.tested", by=None, now_ms=now_ms() + 3_600_000)
+        await audit.append(writer, audit.Action.USER_REGISTERED, by=None, now_ms=now_ms() + 3_600_000)
     _, findings = examine(tmp_path)
     assert [(finding["check"], "audit entry" in finding["problem"]) for finding in findings] == [("clock", True)]
 
@@ -234,13 +264,12 @@ def test_versions_below_the_floors_are_named(monkeypatch: pytest.MonkeyPatch) ->
     """A library that is too old is told with both versions, and the floor itself is good enough."""
     for found, expected in (("1.3.0", 1), ("1.3.1", 0), ("1.10.0", 0), ("2.0.0rc1", 0)):
         monkeypatch.setattr(metadata, "version", {"starlette": found, "apsw": "3.51.3.0"}.__getitem__)
-        findings = list(machine.check_versions())
+        findings = list(machine_checks.check_versions())
         assert len(findings) == expected
         assert all("starlette 1.3.0 is older than 1.3.1" in finding.problem for finding in findings)
 
 
-def test_little_space_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk with less free space than the floor is told."""
-    assert list(machine.check_disk(tmp_path)) == []
-    monkeypatch.setattr(machine, "FREE_BYTES_MIN", 2**62)
-    assert [finding.check for finding in machine.check_disk(tmp_path)] == ["disk"]
+def test_little_space_is_named(tmp_path: Path) -> None:
+    """A disk with less free space than the setting says is told."""
+    assert list(machine_checks.check_disk(tmp_path, 1)) == []
+    assert [finding.check for finding in machine_checks.check_disk(tmp_path, 2**62)] == ["disk"]

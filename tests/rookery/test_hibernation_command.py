@@ -8,7 +8,7 @@ import pytest
 
 from directory import room_orders
 from rookery import composition
-from tests.rookery.histories import fill, find, read_back, settings
+from tests.rookery.histories import encoded, fill, find, history, read_back, settings
 from tests.rookery.terminal import Ended, Served, invoke, serving, start
 from tests.router.clients import client_of
 from tests.router.hearing import hearing
@@ -67,9 +67,9 @@ async def test_nothing_is_loaded_into_a_room_that_sleeps(tmp_path: Path) -> None
     """An import into a hibernated room is refused, with the command that wakes it."""
     await fill(tmp_path, "lean")
     room(tmp_path, "hibernate", "lean")
-    history = tmp_path / "history.jsonl"
-    history.write_text("")
-    refused = invoke("--data", tmp_path, "import", history, "--room", "lean")
+    file = tmp_path / "history.jsonl"
+    file.write_bytes(encoded(history(1)))
+    refused = invoke("--data", tmp_path, "import", file, "--room", "lean")
     assert (refused.code, "rookery room wake lean" in refused.err) == (1, True)
 
 

@@ -8,15 +8,18 @@ import pytest
 
 from ids import RoomId, UserId
 from migrations import engine
-from shard import importing
-from shard.acts import joining, paging, shaping
-from shard.acts.paging import Span
-from shard.acts.shaping import ChannelDraft
-from shard.connections import Writer
-from shard.importing import Loaded, Record
-from shard.pool import PoolLimits, ShardPool
+from shard.actions import channels as channel_actions
+from shard.actions import imports, members, messages, rooms
+from shard.actions.channels import ChannelDraft
+from shard.actions.imports import Loaded, Record
+from shard.actions.pages import Span
+from shard.engine.connections import Writer
+from shard.engine.pool import PoolLimits, ShardPool
+from shard.errors import NotFoundError
+from shard.history.history import History
 from shard.rows import Message
 from tests.rookery.histories import BEGAN
+from tests.shard.stage import NOTHING_ARCHIVED
 
 OWNER, ADA, BOB = UserId(11), UserId(12), UserId(13)
 ROOM = RoomId(7)
@@ -30,12 +33,14 @@ class Stage:
     pool: ShardPool
 
     async def load(self, *records: Record, skip_refused: bool = False) -> Loaded:
-        return await self.pool.write(ROOM, importing.load_batch, records, skip_refused=skip_refused, now_ms=NOW_MS)
+        return await self.pool.write(ROOM, imports.load_batch, records, skip_refused=skip_refused, now_ms=NOW_MS)
 
     async def messages(self, channel: str = "general") -> list[Message]:
-        channels = await self.pool.read(ROOM, shaping.list_channels, OWNER, now_ms=NOW_MS)
+        channels = await self.pool.read(ROOM, channel_actions.list_channels, OWNER, now_ms=NOW_MS)
         found = next(row.id for row in channels if row.name == channel)
-        page = await self.pool.read(ROOM, paging.read_page, OWNER, found, None, Span(limit=100), now_ms=NOW_MS)
+        page = await History(self.pool, NOTHING_ARCHIVED).read_page(
+            ROOM, OWNER, found, None, Span(limit=100), now_ms=NOW_MS
+        )
         return page.messages[::-1]
 
 
@@ -49,7 +54,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         publish=lambda _room, _events: None,
     )
     drafts = (ChannelDraft("general"), ChannelDraft("stage", type="voice"))
-    await pool.create(ROOM, shaping.found_room, "community", OWNER, drafts, now_ms=NOW_MS)
+    await pool.create(ROOM, rooms.found_room, "community", OWNER, drafts, now_ms=NOW_MS)
     yield Stage(pool)
     await pool.close()
 
@@ -79,14 +84,31 @@ async def test_records_of_any_order_stand_in_the_order_of_their_times(stage: Sta
     assert [message.content for message in await stage.messages()] == [f"text {number}" for number in (1, 3, 5, 7, 9)]
 
 
-async def test_who_left_is_not_brought_back_by_what_is_known(stage: Stage) -> None:
-    """Loading the same history again leaves out who has left since; a new message lets its author in."""
+@pytest.mark.security
+async def test_authorship_grants_no_membership(stage: Stage) -> None:
+    """Authors of a history are not in the room because of it, and who left stays out; their messages come in."""
     await stage.load(record(1), record(2, user_id=BOB))
-    await stage.pool.write(ROOM, joining.leave, BOB, now_ms=NOW_MS)
-    await stage.load(record(1), record(2, user_id=BOB))
-    assert not await stage.pool.read(ROOM, joining.is_member, BOB)
-    await stage.load(record(3, user_id=BOB))
-    assert await stage.pool.read(ROOM, joining.is_member, BOB)
+    assert await stage.pool.read(ROOM, members.present_members) == [OWNER]
+    await stage.pool.write(ROOM, members.join, BOB, now_ms=NOW_MS)
+    await stage.pool.write(ROOM, members.leave, BOB, now_ms=NOW_MS)
+    assert await stage.load(record(1), record(2, user_id=BOB), record(3, user_id=BOB)) == Loaded(1, 2, 0, 0, ())
+    assert await stage.pool.read(ROOM, members.present_members) == [OWNER]
+    written = [message for message in await stage.messages() if message.user_id == BOB]
+    for message in written:
+        with pytest.raises(NotFoundError):
+            await stage.pool.write(
+                ROOM, messages.edit_message, BOB, message.channel_id, message.id, "mine", now_ms=NOW_MS
+            )
+    assert len(written) == 3
+
+
+async def test_a_private_channel_stays_private(stage: Stage) -> None:
+    """A history is loaded into a channel that its author may not see, and they see it no more than before."""
+    await stage.pool.write(ROOM, members.join, BOB, now_ms=NOW_MS)
+    await stage.pool.write(ROOM, Writer.run, "UPDATE channels SET is_private = 1 WHERE name = 'general'")
+    assert (await stage.load(record(1, user_id=BOB), record(2, user_id=BOB, topic=None))).messages_new == 2
+    seen = await stage.pool.read(ROOM, channel_actions.list_channels, BOB, now_ms=NOW_MS)
+    assert [channel.name for channel in seen] == ["stage"]
 
 
 async def test_a_thread_that_was_renamed_or_locked_is_left_alone(stage: Stage) -> None:
@@ -109,9 +131,10 @@ async def test_a_refused_record_ends_the_batch_or_is_left_out(stage: Stage) -> N
     assert len(await stage.messages()) == 2
 
 
-async def test_a_banned_author_is_refused(stage: Stage) -> None:
-    """The ban of a room holds for its history too."""
+@pytest.mark.security
+async def test_who_is_banned_stays_out_and_their_messages_come_in(stage: Stage) -> None:
+    """The ban of a room holds for who wrote its history, not for what was written."""
     ban = f"INSERT INTO bans (user_id, banned_by, banned_at) VALUES ({BOB}, {OWNER}, {NOW_MS})"
     await stage.pool.write(ROOM, Writer.run, ban)
-    loaded = await stage.load(record(1, user_id=BOB), record(2), skip_refused=True)
-    assert (loaded.messages_new, [position for position, _ in loaded.refused]) == (1, [0])
+    assert await stage.load(record(1, user_id=BOB), record(2)) == Loaded(2, 0, 0, 1, ())
+    assert not await stage.pool.read(ROOM, members.is_member, BOB)

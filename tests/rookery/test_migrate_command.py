@@ -1,16 +1,18 @@
 """`rookery migrate`: files are made, what is pending is told, and applying goes on past what fails."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from directory.database import Database
+from directory.database import SCHEMA, Database
 from migrations import engine
 from rookery import composition
 from rookery.composition import now_ms
-from shard import files, inspections
-from shard.acts import joining
+from shard import inspections
+from shard.actions import members
+from shard.engine import files
 from tests.rookery.histories import fill, settings
 from tests.rookery.terminal import Ended, invoke
 
@@ -96,7 +98,7 @@ async def test_a_file_that_sqlite_refuses_leaves_every_database_as_it_was(home: 
     assert "left nothing behind" in applied.json["directory"]["error"]
     assert "left nothing behind" in applied.json["shards"]["failed"][0]["error"]
     async with composition.open_stores(settings(home / "data")) as stores:
-        assert await stores.pool.read(room.id, joining.present_members) == [room.owner_id]
+        assert await stores.pool.read(room.id, members.present_members) == [room.owner_id]
 
 
 async def test_listing_changes_nothing(home: Path) -> None:
@@ -117,7 +119,9 @@ async def test_a_directory_of_a_newer_release_is_left_alone(home: Path) -> None:
     newer = home / "central" / f"{number:04d}_newer.sql"
     newer.write_text("CREATE TABLE newer (id INTEGER PRIMARY KEY) STRICT;\n")
     (home / "data").mkdir()
-    database = await Database.open(home / "data" / "directory.db", now_ms=now_ms(), migrations_folder=home / "central")
+    database = await Database.open(
+        home / "data" / "directory.db", replace(SCHEMA, migrations_folder=home / "central"), now_ms=now_ms()
+    )
     await database.close()
     newer.unlink()
     for words in (("list",), ("apply",)):

@@ -61,6 +61,19 @@ async def test_status_shows_the_largest_and_what_is_open(tmp_path: Path) -> None
     assert "lean" in invoke("--data", tmp_path, "monitor", "status").out
 
 
+async def test_status_tells_the_next_round(tmp_path: Path) -> None:
+    """Status tells when the settings' crons fire next, in UTC, and nothing of it where there are none."""
+    (tmp_path / "rookery.toml").write_text('[triggers]\ncrons = ["0 0 29 FEB *", "30 4 1 jan *"]')
+    words = ("--config", tmp_path / "rookery.toml", "--data", tmp_path, "monitor", "status")
+    await fill(tmp_path, "lean")
+    following = invoke(*words, "--json").json["next_round_at"]
+    assert following[4:] in {"-01-01T04:30:00Z", "-02-29T00:00:00Z"}
+    assert f"Next round: {following}" in invoke(*words).out
+    (tmp_path / "rookery.toml").write_text("[triggers]\ncrons = []")
+    assert invoke(*words, "--json").json["next_round_at"] is None
+    assert "Next round" not in invoke(*words).out
+
+
 async def test_a_damaged_room_is_put_into_quarantine_and_let_out(tmp_path: Path) -> None:
     """`check` closes a damaged room and says so, `release` refuses while it is broken, and `--force` insists."""
     lean, other = await fill(tmp_path, "lean", "other")
@@ -116,7 +129,7 @@ async def test_run_goes_round_beside_a_server_until_it_is_stopped(tmp_path: Path
             assert process.stdout is not None
             assert orjson.loads(process.stdout.readline())["rooms"] == 0
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=120)
             assert process.returncode == 130
         finally:
             process.kill()

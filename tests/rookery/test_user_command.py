@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from directory import accounts, audit, credentials, users
+from directory import accounts, audit, credentials, placeholders, users
 from directory.errors import AccountSuspendedError, BadCredentialsError
 from rookery import composition
 from rookery.composition import now_ms
@@ -59,6 +59,8 @@ def test_a_password_is_never_taken_from_nowhere(data: Path) -> None:
     assert user(data, "create", "bob", "--password-stdin", "--password-file", "x").code == 2
     assert user(data, "create", "bob", "--password-stdin", stdin="short\n").code == 1
     assert user(data, "create", "ALICE", "--password-stdin", stdin=PASSWORD).code == 1
+    for name in ("42", "guest_1", "hook_1", "Deleted_1", "imported_alice", "here"):
+        assert user(data, "create", name, "--password-stdin", stdin=PASSWORD).code == 1
     assert [each["username"] for each in user(data, "list").json] == ["alice"]
 
 
@@ -135,13 +137,13 @@ async def test_lists_go_on_where_they_end(data: Path) -> None:
     """A list has at most `limit` accounts and continues after an id, placeholders included."""
     async with composition.open_directory(settings(data)) as directory, directory.database.write() as writer:
         names = [f"user{number:03}" for number in range(450)]
-        await users.ensure_placeholders(writer, names, now_ms=now_ms())
+        await placeholders.create(writer, names, now_ms=now_ms())
     everyone = [each["username"] for each in user(data, "list").json]
-    assert everyone == ["alice", *names]
+    assert [each["display_name"] for each in user(data, "list").json] == [None, *names]
     page = user(data, "list", "--limit", 300).json
     rest = user(data, "list", "--after", page[-1]["id"]).json
     assert [each["username"] for each in page + rest] == everyone
-    assert user(data, "show", "user007").json["has_password"] is False
+    assert user(data, "show", everyone[7]).json["has_password"] is False
 
 
 async def test_no_password_and_no_hash_is_ever_printed(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""People at their clients: each holds a session, and every answer they get is held against the documents."""
+"""Clients of tests: each has a session, and every answer is checked against the documents."""
 
 import itertools
 import socket
@@ -117,13 +117,13 @@ class Room:
 @contextmanager
 def client_of(server: Running) -> Iterator[Client]:
     """Speak to a server; first of all read its contract."""
-    with httpx.Client(base_url=server.url, timeout=20) as http:
+    with httpx.Client(base_url=server.url, timeout=60) as http:
         yield Client(http, Contract(http.get("/openapi.json").raise_for_status().json()))
 
 
 def raw(server: Running, request: bytes, *, until_closed: bool = False) -> bytes:
     """Send bytes as they are and return the answer, or all that comes until the server hangs up."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         try:
             connection.sendall(request)
         except ConnectionError:  # the server may have answered and hung up before it was all sent

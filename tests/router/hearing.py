@@ -1,4 +1,4 @@
-"""People at the gateway: each has a WebSocket to a real server, and reads what comes in its order."""
+"""Clients of the gateway: each has a WebSocket to a real server, and reads its messages in order."""
 
 import contextlib
 import itertools
@@ -13,12 +13,13 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.router.serving import Running
 
-SECONDS = 5.0
+SECONDS = 60.0
+"""Patience for what must come, on a busy machine."""
 _refs = itertools.count(1)
 
 
 class Hearer:
-    """A client that has said who it is. `said` is everything that came, in its order."""
+    """An identified client. `said` has all received messages, in order."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -39,7 +40,7 @@ class Hearer:
                 return message
 
     def op(self, name: str, seconds: float = SECONDS) -> Any:
-        """Return what the next message of a kind carries."""
+        """Return the content of the next message of a kind."""
         return self.until(lambda message: message["op"] == name, seconds)["d"]
 
     def event(self, type_: str) -> dict[str, Any]:
@@ -79,6 +80,18 @@ class Hearer:
                 found.append(self.next(seconds))
             except TimeoutError:
                 return found
+
+    def quiet(self) -> list[dict[str, Any]]:
+        """Return what `drain` does but presences, which are told when it is their time."""
+        return [said for said in self.drain() if said["op"] != "presences"]
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Return what was on its way, on however busy a machine, and what else comes within a moment."""
+        self.say("heartbeat")
+        before = len(self.said)
+        self.op("heartbeat")
+        self.hush()
+        return [said for said in self.said[before:] if said["op"] != "heartbeat"]
 
     def closed(self, seconds: float = SECONDS) -> int:
         """Return the code with which the server hangs up, whatever comes before."""

@@ -1,4 +1,4 @@
-"""Listeners without sockets: what a gateway's rooms write is kept and read as a client would read it."""
+"""Subscribers without sockets: the frames of a gateway's rooms are kept and read as a client would read them."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,15 +6,15 @@ from typing import Any, cast
 
 from directory.sessions import Viewer
 from ids import UserId
-from router.gateway.closing import Close
-from router.gateway.connections import Connection
-from router.gateway.rooms import LiveRoom
-from router.gateway.sockets import Socket
+from router.gateway.close_codes import Close
+from router.gateway.connection import Connection
+from router.gateway.live_room import LiveRoom
+from router.gateway.websocket import Socket
 
 
 @dataclass
 class Ear:
-    """What stands in for a socket: it keeps every frame."""
+    """A substitute for a socket that keeps every frame."""
 
     is_open: bool = True
     is_paused: bool = False
@@ -22,6 +22,9 @@ class Ear:
     closes: list[Close] = field(default_factory=list)
 
     def write(self, frame: bytes) -> None:
+        self.heard += frame
+
+    def write_whole(self, frame: bytes) -> None:
         self.heard += frame
 
     def close(self, close: Close) -> None:
@@ -43,7 +46,7 @@ def unframed(data: bytes) -> list[dict[str, Any]]:
 
 
 class Listener:
-    """Somebody who listens to one room, and comes and goes."""
+    """A subscriber of one room that disconnects and reconnects."""
 
     def __init__(self, user_id: UserId) -> None:
         self.user_id = user_id
@@ -51,20 +54,20 @@ class Listener:
         self._ears: list[Ear] = []
 
     def come(self, room: LiveRoom, place: int, *, resumes: bool = False) -> None:
-        """Connect, and hear the room from a place on."""
+        """Connect, and receive the room's events from a place on."""
         self._ears.append(Ear())
         self.connection = Connection(cast(Socket, self._ears[-1]), "", 0.0, 0.0, 1.0, viewer=viewer(self.user_id))
-        room.listen(self.connection, place, is_asleep=not resumes)
+        room.subscribe(self.connection, place, is_idle=not resumes)
         if resumes:
             self.connection.start(room.resume(self.connection))
 
     def go(self, room: LiveRoom) -> None:
-        """Vanish."""
+        """Disconnect without a close frame."""
         if self.connection is not None:
             self._ears[-1].is_open = False
             for task in self.connection.tasks:
                 task.cancel()
-            room.stop(self.connection)
+            room.unsubscribe(self.connection)
             self.connection = None
 
     def told(self) -> list[dict[str, Any]]:
@@ -72,7 +75,7 @@ class Listener:
         return [message for ear in self._ears for message in unframed(ear.heard)]
 
     def events(self) -> list[dict[str, Any]]:
-        """Return every event that was heard, in the order of hearing."""
+        """Return every received event, in order."""
         return [event for message in self.told() if message["op"] == "events" for event in message["d"]["events"]]
 
     def place(self, start: int) -> int:

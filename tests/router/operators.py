@@ -9,7 +9,8 @@ from pathlib import Path
 
 import sqlite
 from monitor.rounds import Round
-from rookery import composition, monitoring
+from rookery import composition
+from rookery.server import monitor
 from tests.monitor.fleets import place_of
 from tests.router.clients import Client, client_of
 from tests.router.serving import Running, serving
@@ -33,8 +34,8 @@ class Site:
         async def go() -> Round | None:
             settings = self.server.place.settings()
             async with composition.open_directory(settings) as directory:
-                with monitoring.rounds(settings, directory) as rounds:
-                    return await rounds.go()
+                with monitor.rounds(settings, directory) as rounds:
+                    return await rounds.run_round()
 
         done = asyncio.run(go())
         assert done is not None

@@ -1,4 +1,4 @@
-"""A receiver of webhooks, on a thread of its own: it keeps what it took, and fails or hangs as it is told to."""
+"""A receiver of webhooks, on a thread of its own: it keeps accepted deliveries, and fails or hangs on demand."""
 
 import base64
 import hashlib
@@ -43,7 +43,7 @@ class Delivery:
 
 @dataclass
 class Receiver:
-    """What came, and what is answered: a status for each request, from its path and how many there were before."""
+    """A receiver with its deliveries, and its answers: a status by a request's path and the number of earlier ones."""
 
     port: int = 0
     answer: Callable[[str, int], int] = lambda _path, _count: 204

@@ -14,22 +14,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import uvicorn
-
 from config import settings
 from config.settings import Settings
-from rookery.application import Application
-from rookery.server import configure
+from rookery.server.application import Application
+from rookery.server.uvicorn_server import Server, configure
 
 PROJECT = Path(__file__).parents[2]
-START_SECONDS_MAX = 20.0
+START_SECONDS_MAX = 60.0
 ORIGIN = "https://chat.example"
 GENEROUS = dict.fromkeys(("user", "address", "room", "credentials"), (100_000, 100_000))
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a server keeps its data and what it is told beside the defaults."""
+    """The data folder of a server, and its settings beside the defaults."""
 
     folder: Path
     rates: Mapping[str, tuple[float, int]] = field(default_factory=dict)
@@ -58,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers."""
+    """A running server."""
 
     place: Place
     port: int
@@ -73,7 +71,7 @@ def serving(place: Place) -> Iterator[Running]:
     """Serve from a thread of this process until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     chosen = place.settings()
-    server = uvicorn.Server(configure(chosen, Application(chosen)))
+    server = Server(configure(chosen, Application(chosen)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
     try:
@@ -138,7 +136,7 @@ def process(place: Place) -> Iterator[Process]:
         served.close()
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 5.0) -> None:
+def until(is_so: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait for something that happens elsewhere; raises TimeoutError."""
     end = time.monotonic() + seconds
     while not is_so():
@@ -151,7 +149,7 @@ def _serve(folder: Path, descriptor: int) -> None:
     chosen = settings.load(folder / "rookery.toml", environ={})
     application = Application(chosen, ready=lambda: print("ready", flush=True))
     with socket.socket(fileno=descriptor) as listening:
-        uvicorn.Server(configure(chosen, application)).run(sockets=[listening])
+        Server(configure(chosen, application)).run(sockets=[listening])
 
 
 if __name__ == "__main__":

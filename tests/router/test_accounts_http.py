@@ -35,6 +35,17 @@ def test_a_username_is_given_once(nobody: Client, anna: Client, username: str) -
     assert (refusal.status, refusal.type) == (409, "taken")
 
 
+@pytest.mark.security
+@pytest.mark.parametrize("username", ["1573346223362932736", "guest_anna", "deleted_1", "imported_bob", "everyone"])
+def test_a_reserved_username_is_refused(nobody: Client, anna: Client, username: str) -> None:
+    """Nobody takes a name that reads as an id, as one of the system's, or as a call, for themselves or a bot."""
+    asked = {"username": username, "password": PASSWORD}
+    for client, path in ((nobody, "/v1/auth/register"), (anna, "/v1/bots")):
+        body = asked if client is nobody else {"username": username}
+        refusal = client.refused("POST", path, body)
+        assert (refusal.status, f"{username} is reserved" in refusal.detail) == (422, True)
+
+
 def test_logging_in_needs_the_password(nobody: Client, anna: Client) -> None:
     """The right password starts a session, and a wrong one hears what an unknown name hears."""
     assert log_in(nobody, "anna").id == anna.id
@@ -103,6 +114,12 @@ def test_a_profile_changes_field_by_field(anna: Client) -> None:
 def test_what_everybody_has_cannot_be_emptied(anna: Client, field: str) -> None:
     """Null for a field that has no empty value is refused by its name."""
     assert f"body.{field}" in anna.refused("PATCH", "/v1/users/me", {field: None}).errors
+
+
+@pytest.mark.parametrize("name", ["Mars/Base", "Europe", "europe berlin", "/etc/passwd"])
+def test_a_time_zone_exists(anna: Client, name: str) -> None:
+    """A time zone that is none is refused by its field."""
+    assert "body.timezone" in anna.refused("PATCH", "/v1/users/me", {"timezone": name}).errors
 
 
 def test_settings_are_kept(other: Client) -> None:

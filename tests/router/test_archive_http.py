@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from shard import segments
-from shard.acts import archiving
+from shard.actions import archive
+from shard.archive import manifest
 from tests.rookery.terminal import invoke
 from tests.router.clients import Client, client_of
 from tests.router.serving import Place, serving
@@ -33,9 +33,9 @@ class Archived:
 @pytest.fixture
 def archived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Archived]:
     """Import 60 messages, archive 50 of them, and serve the room."""
-    monkeypatch.setattr(archiving, "NEWEST_KEPT", KEPT)
-    monkeypatch.setattr(archiving, "SEGMENT_MIN", 5)
-    monkeypatch.setattr("shard.segment_files.MESSAGES_MAX", 20)
+    monkeypatch.setattr(archive, "NEWEST_KEPT", KEPT)
+    monkeypatch.setattr(archive, "SEGMENT_MIN", 5)
+    monkeypatch.setattr("shard.archive.segment_files.MESSAGES_MAX", 20)
     lines = [
         {"channel": "general", "topic": "", "user": "Grace", "timestamp": YEAR_2020 + at, "content": f"rook {at} sits"}
         for at in range(COUNT)
@@ -116,7 +116,7 @@ def test_without_object_storage_what_is_live_answers(archived: Archived) -> None
 
 def test_a_page_without_mentions_says_where_to_go_on(archived: Archived, monkeypatch: pytest.MonkeyPatch) -> None:
     """While there are more segments than one answer knows of, a page may have nothing and the next something."""
-    monkeypatch.setattr(segments, "PAGE_MAX", 2)
+    monkeypatch.setattr(manifest, "PAGE_MAX", 2)
     path, pages = f"{archived.room}/mentions", 0
     page = archived.ada.get(path)
     while page["next_cursor"] is not None:

@@ -8,9 +8,9 @@ import pytest
 from directory import accounts
 from directory.directory import Directory
 from router import auth
+from router.asgi import Asked
 from router.auth import Authenticator
 from router.errors import MalformedError, NotAllowedError
-from router.exchange import Asked
 
 NOW_MS = 1_750_000_000_000
 SESSION_MS = 60_000

@@ -6,16 +6,17 @@ import httpx
 import pytest
 
 import sqlite
-from router import communities
 from tests.router.clients import Client
 from tests.router.matrix import worlds
 from tests.router.matrix.rows import Row
+from tests.router.route_table import declared
 from tests.router.serving import Running
 from tests.router.test_access_matrix import MATRIX
 
 pytestmark = pytest.mark.security
 
 KEYS = sorted(key for key in MATRIX if key[1].startswith("/v1/rooms/{room_id}"))
+ONLY = {(route.method, route.path) for route in declared() if route.community_only}
 COUNTS = {
     "group": {"channels": 1, "roles": 2},
     "direct": {"channels": 1, "roles": 1},
@@ -27,7 +28,7 @@ class Ids(dict[str, str]):
     """Ids of a chat; of what it has not there is none."""
 
     def __missing__(self, name: str) -> str:
-        return "\N{THUMBS UP SIGN}" if name == "emoji" else "1"
+        return {"emoji": "\N{THUMBS UP SIGN}", "target_type": "role"}.get(name, "1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def test_no_route_makes_a_community_of_a_chat(nobody: Client, server: Running, k
     if row.of_roles["stranger"] == 404:
         assert chat.ask(chat.stranger, key, row).status_code == 404
     status = chat.ask(chat.insider, key, row).status_code
-    if key in communities.ONLY:
+    if key in ONLY:
         assert status == 409
     else:
         assert status < 500
@@ -84,8 +85,8 @@ def test_no_route_makes_a_community_of_a_chat(nobody: Client, server: Running, k
 
 
 def test_every_closed_route_is_there() -> None:
-    """The list of routes that only communities have names no other."""
-    assert set(KEYS) >= communities.ONLY
+    """What declares that only communities have it is a route of a room, and there are such."""
+    assert set(KEYS) >= ONLY > set()
 
 
 def test_what_a_group_is_told(nobody: Client) -> None:

@@ -86,7 +86,7 @@ def test_a_refused_body_does_not_spoil_the_connection(server: Running, owner: Cl
     body = message("unread")
     refused = f"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     sent = message("after a refusal")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(refused)
         assert receive(connection).startswith(b"HTTP/1.1 404 ")
         connection.sendall(body + post(owner, room, f"Content-Length: {len(sent)}", body=sent))
@@ -98,7 +98,7 @@ def test_requests_in_a_row_are_answered_in_a_row(server: Running, owner: Client,
     """Requests that are sent without waiting are done in their order."""
     bodies = [message(f"in a row {number}") for number in range(5)]
     requests = b"".join(post(owner, room, f"Content-Length: {len(body)}", body=body) for body in bodies)
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(requests)
         answers = b""
         while answers.count(b"HTTP/1.1 201 ") < len(bodies):
@@ -149,7 +149,7 @@ def test_a_dawdler_keeps_nobody_waiting(server: Running, owner: Client, room: Ro
     """While one client sends its request byte by byte others are served, and in the end it is too."""
     body = message("at last")
     request = post(owner, room, f"Content-Length: {len(body)}", body=body)
-    dawdlers = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(50)]
+    dawdlers = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(50)]
     try:
         for dawdler in dawdlers:
             dawdler.sendall(request[:-1])

@@ -1,7 +1,6 @@
 """Faults of the storage as clients meet them: the room concerned says so, and everything else goes on."""
 
 import contextlib
-import ctypes
 import shutil
 import signal
 import threading
@@ -12,6 +11,7 @@ import pytest
 
 import sqlite
 from tests.router.clients import Client, Room, client_of
+from tests.router.disks import small_disk
 from tests.router.serving import Place, process, serving, until
 
 
@@ -157,18 +157,6 @@ def test_terminating_finishes_what_is_in_flight(place: Place) -> None:
         served.start()
         with client_of(served.running) as again:
             assert len(again.with_token(token).get(f"{room.general}/messages")["messages"]) == 2
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a disk of 3 MB, or skip where that is not allowed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"rookery", str(folder).encode(), b"tmpfs", 0, b"size=3m") != 0:
-        pytest.skip("a full disk needs a small one, and mounting it needs root")
-    try:
-        yield folder
-    finally:
-        assert libc.umount(str(folder).encode()) == 0
 
 
 def test_a_full_disk_refuses_writes_and_serves_reads(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rookery import chores
+from rookery.server import periodic
 from router import streams
 from router.endpoints import files as endpoints
 from router.endpoints.files import Files
@@ -26,7 +26,7 @@ TEXT = {"mime_type": "text/plain", "filename": "a.txt"}
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """Somebody on a server that keeps little and removes what was deleted at once."""
-    monkeypatch.setattr(chores, "SWEEP_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(periodic, "CLEANUP_EVERY_SECONDS", 0.05)
     limits = {"storage_user_bytes_max": LIMIT, "file_bytes_max": 9_000}
     with serving(Place(tmp_path, limits=limits)) as server, client_of(server) as nobody:
         yield nobody.guest()
@@ -131,7 +131,7 @@ def hasty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run
 
 def half(server: Running, asked: dict[str, dict[str, str]], body: bytes) -> socket.socket:
     """Begin an upload and send no more than half of it."""
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     head = (
         f"PUT {asked['upload']['url']} HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}"
     )
@@ -168,11 +168,13 @@ def test_an_address_has_few_uploads_at_a_time(hasty: tuple[Running, Client]) -> 
 
 
 @pytest.mark.security
-def test_a_slow_download_ends(hasty: tuple[Running, Client]) -> None:
+def test_a_slow_download_ends(hasty: tuple[Running, Client], monkeypatch: pytest.MonkeyPatch) -> None:
     """Who does not read is hung up on and sees that the file is not whole, and who reads gets all of it."""
     server, client = hasty
     room, body = client.found(), bytes(20_000_000)
-    attachment_id = upload(client, room.general, body, **TEXT)
+    with monkeypatch.context() as patient:
+        patient.setattr(streams, "SECONDS_MIN", 60)
+        attachment_id = upload(client, room.general, body, **TEXT)
     url = client.post(f"{room.general}/messages", {"attachment_ids": [attachment_id]})["attachments"][0]["url"]
     link = client.get(url.replace("/content", "/link"))["url"]
     with socket.socket() as connection:
@@ -188,6 +190,7 @@ def test_a_slow_download_ends(hasty: tuple[Running, Client]) -> None:
         except ConnectionError:
             pass
     assert 0 < size < len(body)
+    monkeypatch.setattr(streams, "SECONDS_MIN", 60)
     assert httpx.get(f"{server.url}{link}").content == body
 
 
@@ -220,3 +223,26 @@ def test_addresses_end_with_their_time(small: Client, monkeypatch: pytest.Monkey
     time.sleep(0.01)
     assert small.refused("GET", link).type == "link-refused"
     assert put(small, asked, b"moss").json()["detail"] == "This link has expired; ask for a new one."
+
+
+@pytest.mark.security
+def test_uploads_of_one_network_share_its_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies under way count by network: further addresses of one IPv6 network get no further places."""
+    monkeypatch.setattr(streams, "PER_ADDRESS_MAX", 1)
+    taken: list[str] = []
+    take = streams.Slots.taken
+
+    def noted(self: streams.Slots, network: str) -> Any:
+        taken.append(network)
+        return take(self, network)
+
+    monkeypatch.setattr(streams.Slots, "taken", noted)
+    with serving(Place(tmp_path, server={"trusted_proxies": '["127.0.0.0/8"]'})) as server, client_of(server) as nobody:
+        client = nobody.guest()
+        room = client.found()
+        for address in ("2001:db8::1", "2001:db8::2", "::ffff:203.0.113.7"):
+            asked = client.post(f"{room.general}/attachments", announced(b"x", **TEXT))
+            headers = {"content-type": "text/plain", "x-forwarded-for": address}
+            answer = client.http.put(asked["upload"]["url"], content=b"x", headers=headers)
+            assert answer.is_success, answer.text
+    assert taken == ["2001:db8::/64", "2001:db8::/64", "203.0.113.7"]

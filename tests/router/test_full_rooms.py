@@ -10,7 +10,7 @@ from ids import RoomId
 from rookery import composition
 from tests.monitor.fleets import place_of
 from tests.router.clients import Client, Room, client_of
-from tests.router.serving import Running, serving
+from tests.router.serving import Running, serving, until
 
 FULL = "This room is full"
 
@@ -32,6 +32,25 @@ def test_a_full_room_lets_go_and_takes_again(tmp_path: Path) -> None:
     """A full room refuses with the reason, can be read, emptied and left, and opens by itself again."""
     with serving(place_of(tmp_path)) as server, client_of(server) as nobody:
         _fill_and_free(server, nobody)
+
+
+def test_a_room_is_closed_and_opened_without_a_round(tmp_path: Path) -> None:
+    """The first refused message closes the room, and deletions of a part of it open it for everyone soon after."""
+    with serving(place_of(tmp_path)) as server, client_of(server) as nobody:
+        anna = nobody.guest()
+        room = anna.found()
+        said: list[str] = []
+        while True:
+            answer = anna.ask("POST", f"{room.general}/messages", {"content": f"{len(said)} " + "x" * 7_000})
+            if answer.status_code == 507:
+                break
+            said.append(answer.json()["id"])
+        until(lambda: anna.get(room.path)["room"]["state"] == "readonly")
+        assert anna.refused("POST", f"{room.general}/messages", {"content": "x"}).detail.startswith(FULL)
+        for begin in range(0, len(said) // 2, 50):
+            anna.post(f"{room.general}/messages/bulk-delete", {"ids": said[begin : begin + 50]})
+        until(lambda: anna.get(room.path)["room"]["state"] == "active")
+        anna.say(room, "There is space again.")
 
 
 def _fill_and_free(server: Running, nobody: Client) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from router.gateway import gateway, identifying, tickets
+from router.gateway import gateway, identify, tickets
 from router.scopes import Scope
 from tests.router.clients import PASSWORD, Client, client_of
 from tests.router.serving import Place, Running, serving, until
@@ -25,6 +25,7 @@ from tests.router.wires import (
     speaking,
     wired,
 )
+from tests.shard.test_visible_text import INVISIBLE
 
 pytestmark = pytest.mark.security
 
@@ -54,7 +55,7 @@ BROKEN: dict[str, tuple[bytes, int]] = {
     "null": (text("null"), 4001),
     "no op": (text("{}"), 4001),
     "NaN": (text('{"op": NaN}'), 4001),
-    "half a surrogate": (text(r'{"op": "\ud800"}'), 4001),
+    "half a surrogate before identify": (text(r'{"op": "\ud800"}'), 4001),
     "deep lists": (text("[" * DEEP), 4001),
     "deep and whole": (text('{"op":"send","d":' + "[" * DEEP + "]" * DEEP + "}"), 4001),
     "deep objects": (text('{"d":' * 10_000), 4001),
@@ -99,6 +100,49 @@ def test_a_breach_and_a_close_in_one_breath(
     wire.socket.sendall(sent + frame(CLOSE, b"\x03\xe8"))
     assert wire.code() in (code, 1000, 1002)  # 1002: a close within a message breaks the protocol too
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "ref"),
+    [
+        (r'{"op": "send", "ref": 7, "d": {"content": "\ud800"}}', 7),
+        (r'{"op": "send", "ref": "x", "d": {"content": "a\uDC00\ud800b \ud83d\ude00 \\\ud8ff"}}', "x"),
+        (r'{"op": "\udfff", "ref": 8}', 8),
+        (r'{"\ud800": 1, "op": "typing", "ref": 9}', 9),
+        (r'{"op": "heartbeat", "ref": 10, "d": "\ud83d\u0041"}', 10),
+        (r'{"op": "send", "ref": ["\ud800"]}', None),
+        (r'{"op": "send", "d": "\ud800"}', None),
+        (r'{"op": "identify", "ref": 11, "d": {"token": "\ud800"}}', 11),
+    ],
+)
+def test_half_a_surrogate_is_answered(server: Running, owner: Client, request_: str, ref: object) -> None:
+    """A frame that is JSON but for it is an error with its ref, as 400 over HTTP, and the connection goes on."""
+    room = owner.found()
+    place = {"room_id": room.id, "channel_id": room.channels["general"]}
+    with speaking(server, owner) as speaker:
+        speaker.send_text(request_)
+        answer = speaker.next("error")
+        assert (answer["ref"], answer["d"]["status"], answer["d"]["type"]) == (ref, 400, "/docs#problem-bad-request")
+        assert speaker.did("send", {**place, "content": "\U0001f600"})
+
+
+@pytest.mark.parametrize("blank", INVISIBLE, ids=ascii)
+def test_a_blank_message_is_refused(server: Running, owner: Client, blank: str) -> None:
+    """What cannot be seen says nothing at the gateway either."""
+    room = owner.found()
+    with speaking(server, owner) as speaker:
+        place = {"room_id": room.id, "channel_id": room.channels["general"]}
+        assert speaker.refused("send", {**place, "content": blank}) == 422
+
+
+@pytest.mark.parametrize("broken", [r'["\ud800"]', r'{"ref": "\ud800"}', r'{"op": "\ud800"', r'{"op": "\\ud800}'])
+def test_half_a_surrogate_in_what_is_no_request_ends_the_connection(
+    server: Running, owner: Client, broken: str
+) -> None:
+    """Without an op, or where the rest is no JSON either, there is nothing to answer."""
+    with speaking(server, owner) as speaker:
+        speaker.send_text(broken)
+        assert speaker.code() == 4001
 
 
 IDENTIFYING: dict[str, Any] = {
@@ -175,8 +219,8 @@ def test_nobody_identifies_twice(server: Running, owner: Client, other: Client) 
 
 def test_one_person_has_so_many_connections(server: Running, owner: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """One connection too many is closed with 4009, the others stay, and one that ends makes space."""
-    assert identifying.PER_USER_MAX == 25
-    monkeypatch.setattr(identifying, "PER_USER_MAX", 3)
+    assert identify.PER_USER_MAX == 25
+    monkeypatch.setattr(identify, "PER_USER_MAX", 3)
     with contextlib.ExitStack() as stack:
         speakers = [stack.enter_context(speaking(server, owner)) for _ in range(3)]
         extra = stack.enter_context(speaking(server))

@@ -21,8 +21,8 @@ import httpx
 import orjson
 import pytest
 
-from router.gateway import rooms
-from shard import open_shards
+from router.gateway import broadcast
+from shard.engine import open_shard
 from tests.router.clients import Client, Room, client_of
 from tests.router.serving import Place, Process, Running, process, serving, until
 from tests.router.wires import TEXT, Frame, Speaker, Wire, frame, handshake, knock, speaking
@@ -182,8 +182,8 @@ def said(content: str) -> Any:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failed shards are tried again soon."""
-    monkeypatch.setattr(open_shards, "REOPEN_AFTER_SECONDS", 0.05)
-    monkeypatch.setattr(rooms, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(open_shard, "REOPEN_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(broadcast, "RETRY_SECONDS", 0.1)
 
 
 class Failing:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from router.gateway import sockets
+from router.gateway import websocket
 from tests.router.clients import Client, client_of
 from tests.router.serving import Place, Process, process, serving, until
 from tests.router.wires import CLOSE, CONT, PING, PONG, TEXT, Wire, frame, handshake, speaking
@@ -160,7 +160,7 @@ BREACHES = frame(TEXT, b"[]"), frame(TEXT, length=MIB), frame(CLOSE), frame(CONT
 
 def test_whoever_does_not_read_a_close_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that ended is cut soon, also where its client never reads and much waits for it."""
-    monkeypatch.setattr(sockets, "CLOSE_SECONDS", 0.3)
+    monkeypatch.setattr(websocket, "CLOSE_SECONDS", 0.3)
     with serving(Place(tmp_path)) as server, client_of(server) as nobody:
         owner = nobody.guest()
         room = owner.found()

@@ -67,9 +67,9 @@ def test_guessing_tokens_has_a_rate(tmp_path: Path) -> None:
             with wired(server) as wire:
                 wire.say("identify", {"token": f"guess-{number}"})
                 assert wire.code() == 4003
-        assert nobody.ask("GET", "/healthz").status_code == 200
+        assert nobody.ask("GET", "/v1/site").status_code == 200
         assert knock(server) == 429
-        assert nobody.ask("GET", "/healthz").status_code == 429
+        assert nobody.ask("GET", "/v1/site").status_code == 429
 
 
 @pytest.mark.parametrize("trusted", [True, False])

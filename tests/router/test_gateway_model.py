@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ids import ChannelId, RoomId, UserId
-from router.gateway.rooms import LiveRoom
-from router.gateway.tallies import Tallies
-from router.gateway.tapes import Library
+from router.gateway.event_buffer import BlockCache
+from router.gateway.live_room import LiveRoom
+from router.gateway.metrics import GatewayMetrics
 from shard import permissions
-from shard.acts import allowing, amending, joining, moderating, shaping
+from shard.actions import channels, members, messages, moderation, overwrites
 from shard.errors import RejectedError
 from shard.permissions import Overwrite
 from shard.rows import Event
@@ -72,25 +72,25 @@ class Scene:
 
     async def edit(self, channel: str) -> None:
         for message in self.sent[-1:]:
-            await self.write(amending.edit_message, OWNER, message.channel_id, message.id, f"changed {len(self.sent)}")
+            await self.write(messages.edit_message, OWNER, message.channel_id, message.id, f"changed {len(self.sent)}")
 
     async def delete(self, channel: str) -> None:
         if self.sent:
             message = self.sent.pop()
-            await self.write(amending.delete_message, OWNER, message.channel_id, message.id)
+            await self.write(messages.delete_message, OWNER, message.channel_id, message.id)
 
     async def hide(self, channel: str, is_private: bool) -> None:
-        await self.write(shaping.edit_channel, OWNER, self.channel(channel), {"is_private": is_private})
+        await self.write(channels.edit_channel, OWNER, self.channel(channel), {"is_private": is_private})
 
     async def allow(self, channel: str, user_id: UserId, is_allowed: bool) -> None:
         view = Overwrite(permissions.VIEW_CHANNEL, 0) if is_allowed else None
-        await self.write(allowing.set_in_channel, OWNER, self.channel(channel), ("member", user_id), view)
+        await self.write(overwrites.set_in_channel, OWNER, self.channel(channel), ("member", user_id), view)
 
     async def kick(self, user_id: UserId) -> None:
-        await self.write(moderating.kick, OWNER, user_id, reason=None)
+        await self.write(moderation.kick, OWNER, user_id, reason=None)
 
     async def join(self, user_id: UserId) -> None:
-        await self.write(joining.join, user_id)
+        await self.write(members.join, user_id)
 
     async def come(self, user_id: UserId) -> None:
         if self.listeners[user_id].connection is None and user_id not in self.starts:
@@ -112,10 +112,10 @@ class Scene:
         """Wait until everybody who is still heard of has heard everything."""
 
         def has_heard_all() -> bool:
-            self.live.break_silence()
+            self.live.flush_skipped()
             return all(
                 one.connection is None
-                or not one.connection.places
+                or not one.connection.subscriptions
                 or one.place(self.starts[user_id]) == self.last_seq()
                 for user_id, one in self.listeners.items()
             )
@@ -184,7 +184,7 @@ async def play(folder: Path, bursts: Sequence[Sequence[tuple[Any, ...]]], batch_
 
     async with stage.opened(folder, publish=publish, batch_max=batch_max) as it:
         room = await it.found()
-        live.append(LiveRoom(room.id, it.pool, Library(), Tallies(lambda: 0)))
+        live.append(LiveRoom(room.id, it.pool, BlockCache(), GatewayMetrics(lambda: 0)))
         scene = Scene(it, room, live[0])
         for user_id in PEOPLE if are_there else ():
             await scene.come(user_id)

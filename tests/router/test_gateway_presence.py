@@ -8,7 +8,8 @@ import pytest
 from router.gateway import gateway, presence
 from tests.router.clients import Client, Room, client_of
 from tests.router.hearing import Hearer, hearing
-from tests.router.serving import Place, Running, serving, until
+from tests.router.serving import Place, Running, serving
+from tests.router.wires import Speaker, speaking
 
 TOLD_SECONDS, LASTS_SECONDS = 0.1, 0.5
 
@@ -17,8 +18,8 @@ TOLD_SECONDS, LASTS_SECONDS = 0.1, 0.5
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server at which five seconds are a tenth of one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gateway, "TOLD_EVERY_SECONDS", TOLD_SECONDS)
-        patch.setattr(presence, "LASTS_SECONDS", LASTS_SECONDS)
+        patch.setattr(gateway, "PUBLISH_EVERY_SECONDS", TOLD_SECONDS)
+        patch.setattr(presence, "LINGER_SECONDS", LASTS_SECONDS)
         patch.setattr(presence, "PEOPLE_MAX", 4)
         with serving(Place(tmp_path_factory.mktemp("server"))) as running:
             yield running
@@ -116,7 +117,7 @@ def test_whoever_comes_back_unseen_is_unseen(
     server: Running, people: list[Client], room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a connection said that is gone does not outlast what the next one says."""
-    monkeypatch.setattr(presence, "LASTS_SECONDS", 60)
+    monkeypatch.setattr(presence, "LINGER_SECONDS", 60)
     anna, ben, _ = people
     with hearing(server, anna.token) as (hearer, _):
         with hearing(server, ben.token):
@@ -135,14 +136,14 @@ def test_who_is_blocked_notices_nothing(server: Running, people: list[Client], r
     ):
         told_of(one, ben, room)
         anna.did("PUT", f"/v1/users/me/blocks/{ben.id}")
-        until(lambda: ben.id not in str(anna.get(f"{room.path}/presences")))
-        one.hush()
-        two.hush()
+        assert ben.id not in str(anna.get(f"{room.path}/presences"))
+        one.drain()
+        two.drain()
         two.ok("presence", status="away")
         one.ok("presence", status="away")
         told_of(witness, ben, room)
-        assert ben.id not in str(one.hush())
-        assert anna.id not in str([said for said in two.hush() if said["op"] == "presences"])
+        assert ben.id not in str(one.drain())
+        assert anna.id not in str([said for said in two.drain() if said["op"] == "presences"])
         there = {each["user_id"] for each in two.ok("presences", room_id=room.id)["presences"]}
         assert there == {ben.id, chris.id}
 
@@ -179,3 +180,48 @@ def test_large_rooms_are_told_nothing_by_themselves(
             assert people[1].id in str(hearer.ok("presences", room_id=room.id))
         for one in hearings:
             one.__exit__(None, None, None)
+
+
+def presences(speaker: Speaker, room: Room) -> dict[str, str]:
+    found = speaker.did("presences", {"room_id": room.id})["presences"]
+    return {one["user_id"]: one["status"] for one in found}
+
+
+@pytest.mark.security
+def test_the_blocked_see_nothing_of_each_other(
+    server: Running, nobody: Client, people: list[Client], room: Room
+) -> None:
+    """Neither of two people of whom one blocks the other is told how the other is, from the answer to the block on,
+    before or after they connect; everybody else is."""
+    anna, ben, cleo, dora = *people, nobody.guest()
+    anna.admit(room, dora)
+    anna.did("PUT", f"/v1/users/me/blocks/{ben.id}")
+    with (
+        speaking(server, anna) as one,
+        speaking(server, ben) as two,
+        speaking(server, cleo) as three,
+        speaking(server, dora) as four,
+    ):
+        assert {anna.id, ben.id} <= presences(three, room).keys()
+        assert ben.id not in presences(one, room)
+        assert anna.id not in presences(two, room)
+        cleo.did("PUT", f"/v1/users/me/blocks/{ben.id}")
+        assert ben.id not in presences(three, room)
+        assert cleo.id not in presences(two, room)
+        # They may have been told of each other before the block.
+        blocked_at = {speaker: len(speaker.heard) for speaker in (two, three)}
+        for speaker in (one, two, three):
+            speaker.say("presence", {"status": "away", "activity": "chatting", "room_id": room.id})
+        away = {anna.id, ben.id, cleo.id}
+        while away:
+            told = four.next("presences")["d"]["presences"]
+            away -= {person["user_id"] for person in told if person["status"] == "away"}
+        for speaker, since, hidden in (
+            (one, 0, {ben.id}),
+            (two, 0, {anna.id}),
+            (two, blocked_at[two], {cleo.id}),
+            (three, blocked_at[three], {ben.id}),
+        ):
+            speaker.settle()
+            frames = [frame["d"]["presences"] for frame in speaker.heard[since:] if frame["op"] == "presences"]
+            assert not {person["user_id"] for people in frames for person in people} & hidden

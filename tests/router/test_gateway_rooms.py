@@ -1,87 +1,20 @@
 """One room's listeners, step by step, over a log that the test writes itself: turns that a real disk takes seldom."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from typing import Any, cast
 
 import pytest
 
-from ids import ChannelId, RoomId, UserId
-from router.gateway import rooms
-from router.gateway.rooms import LiveRoom
-from router.gateway.tallies import Tallies
-from router.gateway.tapes import BLOCK_EVENTS, Library
-from shard.acts import watching
-from shard.acts.watching import Watch
-from shard.audiences import Audience
-from shard.errors import ShardBusyError
-from shard.pool import ShardPool
+from ids import UserId
+from router.gateway.connection import REMOVAL_SECONDS
+from router.gateway.event_buffer import BLOCK_EVENTS
+from router.gateway.live_room import LiveRoom
 from shard.rows import Event
+from shard.visibility import Audience
 from tests.router.listening import Listener
+from tests.router.room_logs import ANNA, BEN, HIDDEN, OPEN, SEES_ALL, SEES_OPEN, Log, heard, log, room
 from tests.shard.stage import until
 
-ANNA, BEN = UserId(12), UserId(13)
-OPEN, HIDDEN = ChannelId(1), ChannelId(2)
-SEES_OPEN = Audience(frozenset({OPEN}), frozenset({OPEN}), is_told_of_bans=False)
-SEES_ALL = Audience(frozenset({OPEN, HIDDEN}), frozenset({OPEN, HIDDEN}), is_told_of_bans=True)
-
-
-class Log:
-    """A shard of which the test decides what it has, what everybody sees, and whether it answers."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.first = 1
-        self.audiences = {ANNA: SEES_OPEN, BEN: SEES_OPEN}
-        self.is_broken = False
-        self.held: asyncio.Event | None = None
-        self.replays: list[tuple[int, int]] = []
-
-    async def read(self, _room_id: RoomId, act: Any, *arguments: Any) -> Any:
-        answer = self._watch(*arguments) if act is watching.watch else self._replay(*arguments)
-        if self.held is not None:
-            await self.held.wait()
-        await asyncio.sleep(0)
-        if self.is_broken:
-            raise ShardBusyError("broken")
-        return answer
-
-    def _watch(self, user_ids: Collection[UserId]) -> Watch:
-        seen = {user_id: self.audiences[user_id] for user_id in user_ids if user_id in self.audiences}
-        return Watch(seen, self.first if self.events else 0, self.events[-1].seq if self.events else 0)
-
-    def _replay(self, after: int, until_: int) -> list[Event]:
-        self.replays.append((after, until_))
-        return [event for event in self.events if max(after, self.first - 1) < event.seq <= until_]
-
-    def append(
-        self, count: int = 1, type_: str = "message.created", channel_id: ChannelId | None = OPEN
-    ) -> list[Event]:
-        """Commit some events and return them."""
-        seq = self.events[-1].seq if self.events else 0
-        added = [Event(seq + at, type_, channel_id, ANNA, {}, None, 0) for at in range(1, count + 1)]
-        self.events += added
-        return added
-
-
-@pytest.fixture
-def log() -> Log:
-    return Log()
-
-
-@pytest.fixture
-async def room(log: Log, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LiveRoom]:
-    monkeypatch.setattr(rooms, "RETRY_SECONDS", 0.01)
-    room = LiveRoom(RoomId(7), cast(ShardPool, log), Library(), Tallies(lambda: 0))
-    yield room
-    room.close()
-
-
-async def heard(listener: Listener, count: int) -> list[int]:
-    """Wait until somebody has heard so many events, and a moment longer; return their numbers."""
-    await until(lambda: len(listener.events()) >= count)
-    await asyncio.sleep(0.03)
-    return [event["seq"] for event in listener.events()]
+__all__ = ["log", "room"]
 
 
 async def test_the_first_event_wakes_who_sleeps(log: Log, room: LiveRoom) -> None:
@@ -145,7 +78,7 @@ async def test_a_commit_in_doubt_is_looked_for(log: Log, room: LiveRoom) -> None
     await heard(anna, 0)
     log.is_broken = True
     log.append()
-    room.doubt()
+    room.reconcile()
     await asyncio.sleep(0.05)
     assert anna.events() == []
     log.is_broken = False
@@ -168,15 +101,16 @@ async def test_a_room_that_fails_is_waited_for(log: Log, room: LiveRoom) -> None
     assert anna.told()[-1] == {"op": "resumed", "d": {"room_id": "7", "channel_ids": ["1"], "seq": 6}}
 
 
-async def test_a_changed_sight_is_asked_for_before_anything_is_told(log: Log, room: LiveRoom) -> None:
-    """Nobody hears a commit that changes what they see before the shard said what that is now."""
+@pytest.mark.parametrize("type_", ["overwrite.set", "oddity.told", "message.oddly"])
+async def test_a_changed_sight_is_asked_for_before_anything_is_told(log: Log, room: LiveRoom, type_: str) -> None:
+    """Nobody hears a commit that may change what they see before the shard said what that is now."""
     room.publish(log.append())
     anna = Listener(ANNA)
     anna.come(room, 1, resumes=True)
     await heard(anna, 0)
     log.held = asyncio.Event()
     log.audiences[ANNA] = SEES_ALL
-    room.publish(log.append(1, "overwrite.set", HIDDEN))
+    room.publish(log.append(1, type_, HIDDEN))
     room.publish(log.append(1, "message.created", HIDDEN))
     await asyncio.sleep(0.03)
     assert anna.events() == []
@@ -186,7 +120,7 @@ async def test_a_changed_sight_is_asked_for_before_anything_is_told(log: Log, ro
 
 
 async def test_whoever_is_put_out_hears_nothing_of_that_commit(log: Log, room: LiveRoom) -> None:
-    """Being put out ends the listening with the commit that says so, and is told."""
+    """Being put out ends the listening with the commit that says so; it is told when the lists are without the room."""
     room.publish(log.append())
     anna, ben = Listener(ANNA), Listener(BEN)
     for one in (anna, ben):
@@ -198,7 +132,51 @@ async def test_whoever_is_put_out_hears_nothing_of_that_commit(log: Log, room: L
     room.publish([kicked, *log.append()])
     assert await heard(ben, 2) == [2, 3]
     assert anna.events() == []
+    assert anna.told()[-1]["op"] == "resumed"
+    assert anna.connection is not None
+    anna.connection.send_removed(room.room_id)
+    anna.connection.send_removed(room.room_id)
+    assert anna.told()[-2]["op"] == "resumed"
     assert anna.told()[-1] == {"op": "removed", "d": {"room_id": "7", "reason": "not_a_member"}}
+
+
+async def test_a_removal_is_told_at_once_or_after_a_while(room: LiveRoom) -> None:
+    """Where the lists are without the room already, `removed` is sent at once; where they never follow, it is not
+    withheld for ever."""
+    anna, ben = Listener(ANNA), Listener(BEN)
+    for one in (anna, ben):
+        one.come(room, 1)
+    assert anna.connection is not None
+    assert ben.connection is not None
+    anna.connection.left_rooms.add(room.room_id)
+    for user_id in (ANNA, BEN):
+        room.remove_user(user_id, "room_deleted")
+    removed = {"op": "removed", "d": {"room_id": "7", "reason": "room_deleted"}}
+    assert (anna.told(), ben.told()) == ([removed], [])
+    now = asyncio.get_running_loop().time()
+    ben.connection.send_overdue_removals(now)
+    assert ben.told() == []
+    ben.connection.send_overdue_removals(now + REMOVAL_SECONDS)
+    assert ben.told() == [removed]
+
+
+async def test_a_deleted_channel_is_told_to_those_alone_who_saw_it(log: Log, room: LiveRoom) -> None:
+    """A client that saw a channel is told that it is deleted; one that sees the same from then on gets a number without
+    content, and after it both are told alike."""
+    log.audiences[ANNA] = Audience(frozenset({OPEN, HIDDEN}), frozenset({OPEN, HIDDEN}), is_told_of_bans=False)
+    room.publish(log.append())
+    anna, ben = Listener(ANNA), Listener(BEN)
+    for one in (anna, ben):
+        one.come(room, 1, resumes=True)
+    await until(lambda: all(one.told() for one in (anna, ben)))
+    log.audiences[ANNA] = SEES_OPEN
+    room.publish(log.append(1, "channel.deleted", HIDDEN))
+    await until(lambda: len(anna.events()) == 1)
+    room.publish(log.append(1, "message.created", HIDDEN))
+    room.publish(log.append())
+    assert await heard(anna, 2) == [2, 4]
+    assert await heard(ben, 1) == [4]
+    assert (anna.place(1), ben.place(1)) == (4, 4)
 
 
 async def test_hidden_events_are_told_as_one_span(log: Log, room: LiveRoom) -> None:
@@ -213,9 +191,9 @@ async def test_hidden_events_are_told_as_one_span(log: Log, room: LiveRoom) -> N
     room.publish(log.append())
     assert anna.told()[-1]["d"]["skipped"] == [[2, 7]]
     room.publish(log.append(1, "message.created", HIDDEN))
-    room.break_silence()
+    room.flush_skipped()
     assert anna.told()[-1]["d"] == {"room_id": "7", "events": [], "skipped": [[9, 9]]}
-    room.break_silence()
+    room.flush_skipped()
     assert anna.place(1) == 9
 
 
@@ -309,7 +287,7 @@ async def test_a_hole_is_filled_with_what_is_seen_then(log: Log, room: LiveRoom)
     room.publish(log.append(1, "overwrite.set", HIDDEN))
     log.held.set()
     assert await heard(anna, 1) == [3]
-    room.break_silence()
+    room.flush_skipped()
     assert anna.place(1) == 4
 
 
@@ -322,11 +300,47 @@ async def test_entering_twice_tells_nothing_twice(log: Log, room: LiveRoom) -> N
     assert anna.connection is not None
     for _ in range(3):
         await asyncio.sleep(0.01)
-        room.stop(anna.connection)
-        room.listen(anna.connection, 4, is_asleep=False)
+        room.unsubscribe(anna.connection)
+        room.subscribe(anna.connection, 4, is_idle=False)
         anna.connection.start(room.resume(anna.connection))
     log.held.set()
     assert await heard(anna, 6) == [5, 6, 7, 8, 9, 10]
+
+
+async def test_a_subscription_that_ended_meanwhile_is_sent_nothing(log: Log, room: LiveRoom) -> None:
+    """A client that unsubscribes while the log is looked at is not told to resync, and stays unsubscribed."""
+    anna = Listener(ANNA)
+    room.publish(log.append(2))
+    log.held = asyncio.Event()
+    anna.come(room, 9, resumes=True)
+    await asyncio.sleep(0.01)
+    log.held.set()
+    await asyncio.sleep(0)
+    log.held = asyncio.Event()
+    await asyncio.sleep(0.01)
+    assert anna.connection is not None
+    room.unsubscribe(anna.connection)
+    log.held.set()
+    await asyncio.sleep(0.03)
+    assert anna.told() == []
+    assert anna.connection.subscriptions == {}
+    assert room.is_empty
+    await room.resume(anna.connection)
+    assert anna.told() == []
+
+
+@pytest.mark.parametrize("has_caught_up", [False, True])
+async def test_nobody_subscribes_twice(log: Log, room: LiveRoom, has_caught_up: bool) -> None:
+    """A second subscription of a connection is refused, and the first one goes on: no event comes twice."""
+    anna = Listener(ANNA)
+    room.publish(log.append())
+    anna.come(room, 1, resumes=has_caught_up)
+    await asyncio.sleep(0.03)
+    assert anna.connection is not None
+    with pytest.raises(AssertionError, match="subscribes once"):
+        room.subscribe(anna.connection, 0, is_idle=False)
+    room.publish(log.append())
+    assert await heard(anna, 1) == [2]
 
 
 async def test_a_log_that_was_trimmed_meanwhile_is_not_told_with_holes(log: Log, room: LiveRoom) -> None:

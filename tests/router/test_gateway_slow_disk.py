@@ -12,7 +12,7 @@ from tests.router.serving import Place, Running, serving
 from tests.router.wires import Frame, speaking
 from tests.shard import disks
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 
 class Gate:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx
 
-from directory import sessions, users
+from directory import placeholders, sessions
 from directory.database import Writer
 from rookery import composition
-from rookery.application import Application
 from rookery.composition import now_ms
+from rookery.server.application import Application
 from tests.router.serving import Place
 
 CROWD = 1_000
@@ -18,7 +18,7 @@ CROWD = 1_000
 
 async def sign_in(writer: Writer, count: int) -> list[str]:
     """Make people with a session each, in one transaction, and return their tokens."""
-    made = await users.ensure_placeholders(writer, [f"guest{n}" for n in range(count)], now_ms=now_ms())
+    made = await placeholders.create(writer, [f"guest{n}" for n in range(count)], now_ms=now_ms())
     return [(await sessions.start(writer, user_id, session_ms=10**9, now_ms=now_ms()))[0] for user_id in made.values()]
 
 

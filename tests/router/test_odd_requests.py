@@ -1,12 +1,15 @@
 """What no honest client sends: broken JSON, wrong fields, odd characters, odd methods, odd addresses."""
 
+import gzip
 import json
+import re
 from typing import Any
 
 import pytest
 
 from tests.router.clients import Client, Room, raw
 from tests.router.serving import Running
+from tests.shard.test_visible_text import INVISIBLE
 
 JSON = {"content-type": "application/json"}
 
@@ -74,6 +77,40 @@ def test_a_wrong_field_is_named(owner: Client, room: Room, body: Any, field: str
     assert f"'{field}'" in refusal.errors
 
 
+@pytest.mark.parametrize("blank", INVISIBLE, ids=ascii)
+def test_a_blank_message_is_refused_wherever_it_comes_from(owner: Client, room: Room, blank: str) -> None:
+    """Sent, edited, sent by a webhook, or as a reason: what cannot be seen says nothing."""
+    sent = owner.say(room, "x")
+    hook = owner.post(f"{room.path}/webhooks/incoming", {"name": "ci", "channel_id": room.channels["general"]})
+    for method, path in (
+        ("POST", f"{room.general}/messages"),
+        ("PATCH", f"{room.general}/messages/{sent['id']}"),
+        ("POST", hook["url"][hook["url"].index("/v1/") :]),
+    ):
+        assert "body.content" in owner.refused(method, path, {"content": blank}).errors
+    owner.did("DELETE", f"{room.path}/webhooks/{hook['webhook']['id']}")
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\u3164 \u3164", "\u202e"], ids=ascii)
+def test_names_are_clean(owner: Client, blank: str) -> None:
+    """Every sort of name is one line without overrides and zero-width spaces, and one without a visible sign is 422."""
+    room = owner.found()
+    thread = owner.post(f"{room.general}/threads", {"title": "twigs"})
+    sorts = [
+        ("PATCH", "/v1/users/me", "display_name"),
+        ("PATCH", room.path, "display_name"),
+        ("POST", f"{room.path}/channels", "name"),
+        ("POST", f"{room.path}/categories", "name"),
+        ("POST", f"{room.path}/roles", "name"),
+        ("POST", f"{room.general}/threads", "title"),
+        ("PATCH", f"{room.general}/threads/{thread['id']}", "title"),
+    ]
+    for method, path, field in sorts:
+        assert f"body.{field}" in owner.refused(method, path, {field: blank}).errors
+        answer = owner.did(method, path, {field: f"ne\u202est\n{blank}{field[0]}{method[1]}"})
+        assert f"nest {field[0]}{method[1]}" in str(answer)
+
+
 def test_all_wrong_fields_are_named_at_once(owner: Client, room: Room) -> None:
     """One answer tells of every fault."""
     refusal = owner.refused("POST", f"{room.general}/messages", {"content": 5, "nonce": "", "x": 1})
@@ -120,6 +157,19 @@ def test_a_body_must_be_declared_as_json(owner: Client, room: Room, content_type
     assert (refusal.status, refusal.type) == (415, "not-json")
     declared = {"content-type": "Application/JSON; charset=utf-8"}
     assert owner.ask("POST", path, content=body, headers=declared).status_code == 201
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "identity, gzip", "x"])
+def test_a_compressed_body_is_called_so(owner: Client, room: Room, encoding: str) -> None:
+    """A body with a Content-Encoding is 415 and the answer says which are read; identity is no encoding."""
+    path, body = f"{room.general}/messages", b'{"content": "x"}'
+    response = owner.ask("POST", path, content=gzip.compress(body), headers=JSON | {"content-encoding": encoding})
+    assert (response.status_code, response.json()["type"]) == (415, "/docs#problem-encoded-body")
+    assert response.headers["accept-encoding"] == "identity"
+    assert owner.ask("POST", path, content=body, headers=JSON | {"content-encoding": "Identity"}).status_code == 201
+    two = [("content-type", "application/json"), ("content-encoding", "gzip"), ("content-encoding", "identity")]
+    headers = [*two, ("authorization", f"Bearer {owner.token}")]
+    assert owner.http.post(path, content=gzip.compress(body), headers=headers).status_code == 415
 
 
 def test_a_route_without_a_body_takes_none(owner: Client) -> None:
@@ -174,6 +224,44 @@ def test_what_is_not_http_is_hung_up_on(server: Running, line: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"", b"Host: x\r\nHost: x\r\n", b"Host: x\r\nhost: y\r\n", b"Host: x, y\r\n", b"Host: x y\r\n",
+        b"Host: a/b\r\n", b"Host: u@x\r\n", b"Host: x:y\r\n", b"Host: [::1\r\n", b"Host: \xff\r\n",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "upgrade",
+    [b"", b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"],
+)
+def test_one_host_is_needed(server: Running, lines: bytes, upgrade: bytes) -> None:
+    """Without a Host, with two, or with what is none, a request is 400 and the connection closed (RFC 9112, 3.2)."""
+    answer = raw(server, b"GET /healthz HTTP/1.1\r\n" + lines + upgrade + b"\r\n", until_closed=True)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"one Host header" in answer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.0\r\n", b"GET /healthz HTTP/1.1\r\nHost:\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: [::1]:80\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: chat.example:8787\r\n", b"GET /healthz HTTP/1.1\r\nHost: a_b\r\n",
+    ],
+)  # fmt: skip
+def test_a_host_that_can_be_is_served(server: Running, head: bytes) -> None:
+    """HTTP/1.0 needs no Host; an empty one, addresses and names with a port are served."""
+    assert raw(server, head + b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_wrong_host_waits_for_its_turn(server: Running) -> None:
+    """Of two requests sent at once the first is answered first, though the second has no Host."""
+    answer = raw(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n", until_closed=True)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"400"]
+
+
 def test_a_websocket_is_refused(server: Running) -> None:
     """An upgrade of another path than the gateway's finds nobody, and is no error of ours."""
     request = (
@@ -190,7 +278,7 @@ def test_a_mistake_of_ours_is_told_without_its_text(owner: Client, room: Room, m
         raise RuntimeError("the secret inside")
 
     with monkeypatch.context() as broken:
-        broken.setattr("router.views.threads.thread", fail)
+        broken.setattr("router.schemas.threads.thread", fail)
         refusal = owner.refused("POST", f"{room.general}/threads", {"title": "broken"})
     assert (refusal.status, refusal.type) == (500, "unexpected")
     assert "secret" not in refusal.detail

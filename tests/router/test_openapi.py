@@ -3,6 +3,7 @@
 Every other test of this folder holds each answer against the document, too (tests/router/contract.py).
 """
 
+import json
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from router import openapi, problems
-from router.errors import EdgeError
+from router.errors import RouterError
+from router.schemas.fields import Nothing
 from tests.router.clients import Client
 from tests.router.contract import Contract
+from tests.router.drawing import Element, draw
+from tests.router.route_table import declared
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,24 @@ def test_every_operation_is_complete(nobody: Client, document: Any) -> None:
             assert scheme.keys() <= document["components"]["securitySchemes"].keys()
 
 
+def test_every_example_is_a_body_that_its_route_reads(document: Any) -> None:
+    """Each JSON body has an example that is right by its documented schema, and that the server itself accepts."""
+    contract = Contract(document)
+    takers = [route for route in declared() if route.takes is not Nothing]
+    assert len(takers) > 50
+    for route in takers:
+        content = document["paths"][route.path][route.method.lower()]["requestBody"]["content"]["application/json"]
+        contract.validate(content["example"], content["schema"], route.path)
+        assert content["example"], f"{route.method} {route.path}"
+        route.takes.model_validate_json(json.dumps(content["example"]), strict=True)
+
+
+def test_a_message_is_sent_with_its_content(document: Any) -> None:
+    """The example of a body without required fields shows what it is mostly sent for."""
+    operation = document["paths"]["/v1/rooms/{room_id}/channels/{channel_id}/messages"]["post"]
+    assert operation["requestBody"]["content"]["application/json"]["example"] == {"content": "Hello, rooks!"}
+
+
 def test_every_path_can_be_reached(document: Any) -> None:
     """No two paths are the same but for the names of their parameters."""
     shapes = [re.sub(r"\{\w+\}", "{}", path) for path in document["paths"]]
@@ -104,7 +126,7 @@ def test_every_problem_is_listed_once(document: Any) -> None:
     """Each slug has one status and one title, whoever raises it, and a sentence about what to do."""
     listed = {row["slug"]: row for row in document["x-problems"]}
     assert len(listed) == len(document["x-problems"])
-    kinds = [(kind.slug, kind.status, kind.title) for kind in EdgeError.__subclasses__()]
+    kinds = [(kind.slug, kind.status, kind.title) for kind in RouterError.__subclasses__()]
     kinds += [(meaning.slug, meaning.status, meaning.title) for _, meaning in problems.MEANINGS]
     for slug, status, title in kinds:
         assert (listed[slug]["status"], listed[slug]["title"]) == (status, title)
@@ -156,3 +178,63 @@ def test_the_page_stands_alone(nobody: Client) -> None:
     assert {link for link in page.linked if link.startswith("#")} <= {f"#{name}" for name in page.ids}
     assert not re.search(r"https?://(?!127\.0\.0\.1|localhost)", response.text)
     assert "innerHTML" not in response.text
+
+
+@pytest.fixture(scope="module")
+def drawn(nobody: Client, document: Any) -> dict[str, Element]:
+    return draw(nobody.ask("GET", "/docs").text, document)
+
+
+def test_the_page_draws_every_operation(drawn: dict[str, Element], document: Any) -> None:
+    """Every operation of the document has its article and its link in the contents, and nothing of it is missing."""
+    operations = {
+        operation["operationId"]: operation for methods in document["paths"].values() for operation in methods.values()
+    }
+    articles = {article.attributes["id"]: article for article in drawn["routes"].all("article")}
+    assert sorted(article.attributes["id"] for article in drawn["routes"].all("article")) == sorted(operations)
+    assert sorted(link.attributes["href"] for link in drawn["index"].all("a")) == sorted(
+        f"#{name}" for name in articles
+    )
+    for name, operation in operations.items():
+        text = articles[name].text
+        assert operation["summary"] in text
+        assert not re.search(r"undefined|\[object|NaN|null,null", text), name
+        for media, content in operation.get("requestBody", {}).get("content", {}).items():
+            shown = (
+                json.dumps(content["example"], separators=(",", ":"), ensure_ascii=False)
+                if "example" in content
+                else media
+            )
+            assert shown in text, name
+    assert drawn["failure"].text == ""
+    assert len(list(drawn["kinds"].all("tr"))) == len(document["x-problems"])
+
+
+def test_every_link_of_the_page_leads_somewhere(nobody: Client, drawn: dict[str, Element], document: Any) -> None:
+    """Every link of the drawn page leads to a place of the page, or to an address that is served."""
+    page = Page()
+    page.feed(nobody.ask("GET", "/docs").text)
+    places = {
+        *page.ids,
+        *(one.attributes["id"] for root in drawn.values() for one in root.all() if "id" in one.attributes),
+    }
+    links = {*page.linked, *(link.attributes["href"] for root in drawn.values() for link in root.all("a"))}
+    assert len(links) > len(document["paths"])
+    assert {link for link in links if link.startswith("#")} <= {f"#{place}" for place in places}
+    for link in links:
+        if not link.startswith("#"):
+            assert nobody.ask("GET", link).status_code == 200, link
+
+
+def test_links_in_descriptions_lead_somewhere(document: Any) -> None:
+    """A description names only routes that are served, and no place outside of the page."""
+    texts = [
+        part[key] for part in parts(document) for key in ("description", "summary") if isinstance(part.get(key), str)
+    ]
+    paths = {
+        path.partition("?")[0]
+        for text in texts
+        for path in re.findall(r"(?:GET|POST|PUT|PATCH|DELETE) (/[^\s`,;)]+)", text)
+    }
+    assert {path.rstrip(".") for path in paths} <= document["paths"].keys()
+    assert [text for text in texts if re.search(r"\]\(|https?://|\.md\b", text)] == []

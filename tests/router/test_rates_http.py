@@ -9,6 +9,7 @@ import pytest
 
 from tests.router.clients import PASSWORD, Client, client_of
 from tests.router.serving import Place, serving
+from tests.router.wires import knock
 
 SLOW = 0.01
 """Tokens a second: none comes back while a test runs."""
@@ -50,12 +51,16 @@ def test_an_address_has_a_rate(tmp_path: Path) -> None:
     """An address has so many requests, with whatever tokens, valid or guessed."""
     with limited(tmp_path, address=(SLOW, 6)) as nobody:  # the first read the contract
         guest = nobody.guest()
-        assert policy(nobody.ask("GET", "/healthz")) == ('"address";q=6;w=600', '"address";r=3;t=100')
+        assert policy(nobody.ask("GET", "/v1/site")) == ('"address";q=6;w=600', '"address";r=3;t=100')
         assert guest.ask("GET", "/v1/users/me").status_code == 200
         for number in range(2):
             assert nobody.with_token(f"guess-{number}").ask("GET", "/v1/users/me").status_code == 401
         for client in (nobody, guest, nobody.with_token("guess")):
             assert is_limited(client.ask("GET", "/v1/users/me"))
+        for path in ("/nowhere", "/v1/rooms/0"):
+            assert is_limited(nobody.ask("GET", path))
+        assert policy(nobody.ask("GET", "/healthz"))[0].startswith('"health"')
+        assert nobody.ask("GET", "/readyz").status_code == 200
 
 
 def test_writing_to_a_room_has_a_rate(tmp_path: Path) -> None:
@@ -84,6 +89,58 @@ def test_guessing_passwords_has_a_rate(tmp_path: Path) -> None:
         assert nobody.ask("POST", "/v1/auth/login", right).status_code == 201
         for path, body in (("login", wrong), ("login", right), ("register", right), ("anonymous", {})):
             assert is_limited(nobody.ask("POST", f"/v1/auth/{path}", body))
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("prefix_length", "addresses", "admitted"),
+    [
+        (64, [f"2001:db8:0:1:{number}::{number:x}" for number in range(25)], 3),
+        (56, [f"2001:db8:0:{number:x}::1" for number in range(25)], 3),
+        (64, [f"2001:db8:0:{number:x}::1" for number in range(25)], 25),
+        (64, [f"203.0.113.{number}" for number in range(25)], 25),
+        (64, [f"::ffff:203.0.113.{number}" for number in range(25)], 25),
+        (64, ["203.0.113.7", "::ffff:203.0.113.7", "::ffff:cb00:7107", "203.0.113.7"], 3),
+    ],
+)
+def test_a_network_guesses_passwords_at_one_rate(
+    tmp_path: Path, prefix_length: int, addresses: list[str], admitted: int
+) -> None:
+    """Who has a whole IPv6 network tries as many passwords as who has one address; IPv4 addresses count singly."""
+    place = Place(
+        tmp_path,
+        rates={"credentials": (SLOW, 3)},
+        limits={"ipv6_prefix_length": prefix_length},
+        server={"trusted_proxies": '["127.0.0.0/8"]'},
+    )
+    wrong = {"username": "anna", "password": "guess 1234567"}
+    with serving(place) as server, client_of(server) as nobody:
+        tried = [
+            nobody.ask("POST", "/v1/auth/login", wrong, headers={"x-forwarded-for": address}).status_code
+            for address in addresses
+        ]
+    assert tried == [401] * admitted + [429] * (len(addresses) - admitted)
+
+
+@pytest.mark.security
+def test_a_network_shares_every_limit_by_address(tmp_path: Path) -> None:
+    """Requests and handshakes of the gateway are counted by network, and sessions keep the address."""
+    place = Place(tmp_path, rates={"address": (SLOW, 8)}, server={"trusted_proxies": '["127.0.0.0/8"]'})
+    addresses = (f"2001:db8::{number:x}" for number in range(1, 25))
+
+    def behind(nobody: Client) -> httpx.Response:
+        return nobody.ask("GET", "/v1/site", headers={"x-forwarded-for": next(addresses)})
+
+    with serving(place) as server, client_of(server) as nobody:
+        login = {"x-forwarded-for": next(addresses)}
+        guest = nobody.with_token(nobody.did("POST", "/v1/auth/anonymous", {}, headers=login)["token"])
+        (session,) = guest.get("/v1/users/me/sessions")["sessions"]
+        assert session["ip"] == "2001:db8::1"
+        assert [behind(nobody).status_code for _ in range(4)] == [200] * 4
+        assert [knock(server, X_Forwarded_For=next(addresses)) for _ in range(3)] == [101] * 3
+        assert knock(server, X_Forwarded_For=next(addresses)) == 429
+        assert behind(nobody).status_code == 429
+        assert nobody.ask("GET", "/v1/site", headers={"x-forwarded-for": "2001:db8:1::1"}).status_code == 200
 
 
 def test_closed_registration_lets_nobody_new_in(tmp_path: Path) -> None:

@@ -36,6 +36,25 @@ def test_reactions_are_seen_by_everyone(owner: Client, other: Client, room: Room
     assert other.get(f"{room.general}/messages/{message['id']}")["reactions"] == []
 
 
+@pytest.mark.parametrize(
+    "spellings", [("❤", "❤\ufe0f"), ("👍\ufe0f", "👍"), ("🏳\u200d🌈", "🏳\ufe0f\u200d🌈")], ids=ascii
+)
+def test_spellings_of_an_emoji_are_one_reaction(
+    owner: Client, other: Client, room: Room, spellings: tuple[str, str]
+) -> None:
+    """Two people who spell an emoji differently react with the same one; either spelling finds and removes it."""
+    message = owner.say(room, "Is the nest ready?")
+    one, full = (f"{room.general}/messages/{message['id']}/reactions/{quote(emoji)}" for emoji in spellings)
+    owner.did("PUT", one)
+    other.did("PUT", full)
+    seen = owner.get(f"{room.general}/messages/{message['id']}")["reactions"]
+    assert seen == [{"emoji": spellings[1], "count": 2}]
+    assert owner.get(f"{one}/users")["user_ids"] == owner.get(f"{full}/users")["user_ids"] != []
+    owner.did("DELETE", full)
+    other.did("DELETE", one)
+    assert owner.get(f"{room.general}/messages/{message['id']}")["reactions"] == []
+
+
 def test_who_reacted_comes_page_by_page(owner: Client, other: Client, room: Room) -> None:
     """The list of who reacted goes on where the page before ended."""
     path = f"{room.general}/messages/{owner.say(room, 'x')['id']}/reactions/:nest:"

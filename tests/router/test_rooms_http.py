@@ -112,6 +112,54 @@ def test_an_invite_lets_in_as_often_as_it_says(owner: Client, nobody: Client) ->
     assert second.refused("GET", room.path).status == 404
 
 
+@pytest.mark.security
+@pytest.mark.parametrize("end", ["ban", "kick", "leave"])
+def test_an_invite_ends_with_its_makers_membership(owner: Client, nobody: Client, end: str) -> None:
+    """What somebody gave away lets nobody in once they were banned, kicked or left, also when they are back."""
+    room = owner.found()
+    maker, stranger = nobody.guest(), nobody.guest()
+    owner.admit(room, maker)
+    made = [maker.post(f"{room.path}/invites", {"max_uses": 5})["code"] for _ in range(2)]
+    if end == "ban":
+        owner.did("PUT", f"{room.path}/bans/{maker.id}", {"reason": "spam"})
+    elif end == "kick":
+        owner.did("DELETE", f"{room.path}/members/{maker.id}")
+    else:
+        maker.post(f"{room.path}/leave")
+    unknown = stranger.refused("POST", "/v1/invites/nonsense/use")
+    for code in made:
+        assert stranger.refused("POST", f"/v1/invites/{code}/use") == unknown
+        assert stranger.refused("GET", f"/v1/invites/{code}") == unknown
+    entries = owner.get(f"{room.path}/audit", action="invite.revoked")["entries"]
+    assert [(entry["actor_id"], entry["target_id"], entry["after"]) for entry in entries] == [
+        (None, maker.id, {"codes": made})
+    ]
+    if end == "ban":
+        owner.did("DELETE", f"{room.path}/bans/{maker.id}")
+    owner.admit(room, maker)
+    assert stranger.refused("POST", f"/v1/invites/{made[0]}/use") == unknown
+    stranger.post(f"/v1/invites/{maker.post(f'{room.path}/invites', {})['code']}/use")
+
+
+@pytest.mark.security
+def test_an_invite_needs_its_makers_right(owner: Client, nobody: Client) -> None:
+    """An invite does not work, and is not listed, while its maker may not invite; afterwards it does."""
+    room = owner.found()
+    maker, stranger = nobody.guest(), nobody.guest()
+    owner.admit(room, maker)
+    code = maker.post(f"{room.path}/invites", {"max_uses": 1})["code"]
+    unknown = stranger.refused("POST", "/v1/invites/nonsense/use")
+    everyone = next(role for role in owner.get(f"{room.path}/roles")["roles"] if role["id"] == room.id)
+    allowed = everyone["permissions"]
+    path = f"{room.path}/roles/{room.id}"
+    owner.did("PATCH", path, {"permissions": [name for name in allowed if name != "create_invite"]})
+    assert stranger.refused("POST", f"/v1/invites/{code}/use") == unknown
+    assert stranger.refused("GET", f"/v1/invites/{code}") == unknown
+    assert code not in {row["code"] for row in owner.get(f"{room.path}/invites")["invites"]}
+    owner.did("PATCH", path, {"permissions": allowed})
+    assert stranger.post(f"/v1/invites/{code}/use")["is_member"]
+
+
 def test_one_use_lets_one_in(owner: Client, nobody: Client) -> None:
     """However many use an invite of one use at once, one of them is let in."""
     room = owner.found()

@@ -64,7 +64,7 @@ def test_a_client_hears_when_to_ask_for_a_room_again(owner: Client, server: Runn
     assert owner.get(f"/v1/rooms/{other['room']['id']}/channels")
     object_file.rmdir()
     object_file.write_bytes(aside.read_bytes()[:-1])
-    until(lambda: owner.ask("GET", path).json()["type"] == "/docs#problem-room-broken", seconds=10)
+    until(lambda: owner.ask("GET", path).json()["type"] == "/docs#problem-room-broken")
     object_file.write_bytes(aside.read_bytes())
     until(lambda: owner.ask("GET", path).status_code == 200, seconds=10)
     assert [message["content"] for message in owner.get(path)["messages"]] == ["before"]

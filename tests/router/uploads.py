@@ -1,14 +1,19 @@
 """Files as clients send them: announced, put where the server says, completed, attached."""
 
 import hashlib
+import zlib
 from typing import Any
 
 import httpx
 
 from tests.router.clients import Client
 
-PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR" + (3).to_bytes(4) + (2).to_bytes(4) + b"\x08\x02\0\0\0" + bytes(50)
+_IHDR = b"IHDR" + (3).to_bytes(4) + (2).to_bytes(4) + b"\x08\x02\0\0\0"
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\x0d" + _IHDR + zlib.crc32(_IHDR).to_bytes(4) + bytes(46)
 """What begins as an image of 3 by 2 pixels does."""
+
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(10) + b"\xff\xc0\0\x11\x08\0\2\0\3\3" + bytes(9)
+"""Likewise for a JPEG."""
 
 
 def announced(data: bytes = PNG, **changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""WebSockets to a real server: a polite client that keeps all it hears, and a raw wire that breaks every rule.
+"""WebSockets to a real server: a correct client that keeps all it receives, and a raw one that breaks every rule.
 
 The polite one is the `websockets` library's; the raw one writes the bytes that a test wants and reads what comes back.
 """
@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -22,19 +22,26 @@ from tests.router.serving import Running
 
 PATH = "/v1/gateway"
 TEXT, BINARY, CLOSE, PING, PONG, CONT = 1, 2, 8, 9, 10, 0
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 Frame = dict[str, Any]
 Seen = list[tuple[int, str]]
+
+
+class Addressed(Protocol):
+    """What has an address: a server, or a proxy before it."""
+
+    @property
+    def url(self) -> str: ...
 
 
 class Speaker:
     """Somebody at the gateway who reads what comes, and remembers it in `heard`."""
 
-    def __init__(self, server: Running, **options: Any) -> None:
+    def __init__(self, server: Addressed, **options: Any) -> None:
         address = server.url.replace("http", "ws") + PATH
         self._stack = contextlib.ExitStack()
         self._connection: ClientConnection = self._stack.enter_context(
-            connect(address, compression=None, max_size=2**24, open_timeout=20, ping_interval=None, **options)
+            connect(address, compression=None, max_size=2**24, open_timeout=60, ping_interval=None, **options)
         )
         self.heard: list[Frame] = []
         self.ready: Frame = {}
@@ -49,7 +56,11 @@ class Speaker:
 
     def say(self, op: str, d: Any = None, **more: Any) -> None:
         """Send a frame."""
-        self._connection.send(json.dumps({"op": op, "d": d, **more}))
+        self.send_text(json.dumps({"op": op, "d": d, **more}))
+
+    def send_text(self, text: str) -> None:
+        """Send a frame as it is."""
+        self._connection.send(text)
 
     def ask(self, op: str, d: Any = None) -> Frame:
         """Send a request and return its answer, `ok` or `error`."""

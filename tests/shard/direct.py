@@ -1,17 +1,26 @@
 """A shard without a pool: acts called on its writer, for tests that need many shards or many acts and no threads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import apsw
 
 import ids
-from ids import RoomId, UserId
-from shard import files, members, permissions, rooms
-from shard.acts import shaping
-from shard.connections import Writer
+from ids import ChannelId, RoomId, ThreadId, UserId
+from shard import permissions
+from shard.actions import rooms
+from shard.actions.pages import Page, Span
+from shard.engine import files, identity
+from shard.engine.connections import Writer
+from shard.engine.pool import ShardPool
+from shard.history.history import History
+from shard.history.search import Searches
+from shard.tables import members
 from tests.shard import stage
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -21,7 +30,7 @@ def writing(folder: Path) -> Iterator[tuple[apsw.Connection, Writer, stage.Room]
         folder,
         RoomId(1),
         stage.MIGRATIONS,
-        lambda writer: shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
+        lambda writer: rooms.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
         now_ms=stage.NOW_MS,
     )
     path = files.path_of(folder, RoomId(1))
@@ -34,10 +43,53 @@ def writing(folder: Path) -> Iterator[tuple[apsw.Connection, Writer, stage.Room]
         connection.close()
 
 
+class _Pool:
+    """Answers at once on one shard's writer what a pool of shards is asked."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def read(self, room_id: RoomId, act: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        assert room_id == self._writer.room_id
+        return act(self._writer, *arguments, **named)
+
+    async def search(
+        self, deadline_seconds: float, room_id: RoomId, act: Callable[..., T], *arguments: Any, **named: Any
+    ) -> T:
+        assert deadline_seconds > 0
+        return await self.read(room_id, act, *arguments, **named)
+
+
+def history(writer: Writer) -> History:
+    """Return the history of a shard in which nothing is archived, read inside the writer's transaction."""
+    return History(cast(ShardPool, _Pool(writer)), stage.NOTHING_ARCHIVED)
+
+
+def searches(writer: Writer) -> Searches:
+    """Return the searches of a shard in which nothing is archived, made inside the writer's transaction."""
+    return Searches(cast(ShardPool, _Pool(writer)), stage.NOTHING_ARCHIVED)
+
+
+def answer(asked: Coroutine[Any, Any, T]) -> T:
+    """Return what a question to one of these returns, which has nothing to wait for."""
+    try:
+        asked.send(None)
+    except StopIteration as done:
+        return cast(T, done.value)
+    raise AssertionError("it waits for something")
+
+
+def read_page(
+    writer: Writer, user_id: UserId, channel_id: ChannelId, thread_id: ThreadId | None, span: Span, *, now_ms: int
+) -> Page:
+    """Return a page of a shard in which nothing is archived."""
+    return answer(history(writer).read_page(writer.room_id, user_id, channel_id, thread_id, span, now_ms=now_ms))
+
+
 @contextmanager
 def undone(connection: apsw.Connection, writer: Writer) -> Iterator[None]:
     """Take everything back that is written inside, so that one file serves many examples as if opened for each."""
-    writer.ids = ids.Sequence(rooms.last_id(writer))
+    writer.ids = ids.Sequence(identity.last_id(writer))
     writer.begin()
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -46,7 +46,7 @@ class Nth:
 
 
 class _Durable:
-    """What a file holds after a power cut: a failed sync loses what it should have synced for good, as Linux does."""
+    """The content of a file after a power cut: a failed sync loses its data for good, as on Linux."""
 
     def __init__(self, content: bytes) -> None:
         self.content = bytearray(content)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from ids import RoomId
-from shard import files
-from shard.acts import shaping
+from shard.actions import rooms
+from shard.engine import files
 from tests.shard import disks, stage
 
 STEPS = {"open", "os.rename", "os.remove"}
@@ -44,7 +44,7 @@ def found(folder: Path) -> None:
         folder,
         RoomId(1),
         stage.MIGRATIONS,
-        lambda writer: shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
+        lambda writer: rooms.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
         now_ms=stage.NOW_MS,
     )
 

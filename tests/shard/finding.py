@@ -9,11 +9,11 @@ from typing import Any
 import apsw
 
 from ids import MessageId, ThreadId, UserId
-from shard import queries
-from shard.acts import branching, searching, talking
-from shard.acts.searching import Ranking, Results
-from shard.connections import Writer
-from shard.messages import Draft
+from shard.actions import messages, threads
+from shard.actions.search import BEGINNING, Place, Ranking, Results, SearchRequest
+from shard.engine.connections import Writer
+from shard.search import query as queries
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -41,7 +41,7 @@ class Shard:
         """Send messages and return their ids."""
         channel_id = self.room.channels[channel]
         sent = [
-            talking.send_message(
+            messages.send_message(
                 self.writer, by, channel_id, Draft(text, None, thread_id, reply_to_id), now_ms=at, sent_at=at
             )
             for text in texts
@@ -51,16 +51,29 @@ class Shard:
 
     def thread(self, title: str, *, channel: str = "general") -> ThreadId:
         """Open a thread and return its id."""
-        return branching.open_thread(self.writer, stage.ANNA, self.room.channels[channel], title, now_ms=NOW).id
+        return threads.open_thread(self.writer, stage.ANNA, self.room.channels[channel], title, now_ms=NOW).id
 
     def search(
-        self, text: str, *, by: UserId = stage.ANNA, channel: str | None = None, limit: int = 100, **options: Any
+        self,
+        text: str,
+        *,
+        by: UserId = stage.ANNA,
+        channel: str | None = None,
+        place: Place = BEGINNING,
+        limit: int = 100,
+        seconds: float = 60.0,
     ) -> Results:
-        """Return what somebody finds, newest first."""
-        query = replace(queries.parse(text), people=self.people)
-        channel_id = None if channel is None else self.room.channels[channel]
-        options = {"seconds": 60.0, "now_ms": NOW} | options
-        return searching.search_messages(self.writer, by, query, channel_id=channel_id, limit=limit, **options)
+        """Return what somebody finds, newest first or in the order of the place."""
+        request = SearchRequest(
+            query=replace(queries.parse(text), people=self.people),
+            channel_id=None if channel is None else self.room.channels[channel],
+            place=place,
+            limit=limit,
+            seconds=seconds,
+            deadline_seconds=60.0,
+        )
+        asked = direct.searches(self.writer).search_room(self.room.id, by, request, now_ms=NOW)
+        return direct.answer(asked)
 
     def find(self, text: str, **options: Any) -> list[str]:
         """Return the contents of what somebody finds, newest first."""
@@ -71,15 +84,12 @@ class Shard:
         page = self.search(text, limit=limit, **options)
         yield page
         while page.next_place is not None:
-            (before,) = page.next_place
-            page = self.search(text, limit=limit, before=before, **options)
+            page = self.search(text, limit=limit, place=page.next_place, **options)
             yield page
 
-    def rank(self, text: str, ranking: Ranking | None = None, *, limit: int = 100, seconds: float = 60) -> Results:
+    def rank(self, text: str, place: Place | None = None, *, limit: int = 100) -> Results:
         """Return what ANNA finds, most relevant first."""
-        query = queries.parse(text)
-        options: dict[str, Any] = {"ranking": ranking or Ranking(), "limit": limit, "seconds": seconds, "now_ms": NOW}
-        return searching.rank_messages(self.writer, stage.ANNA, query, **options)
+        return self.search(text, place=place or Ranking(), limit=limit)
 
 
 @contextmanager

@@ -1,11 +1,11 @@
-"""A gate holds a lane shut, so that what is queued behind it meets in one batch."""
+"""A gate that blocks the thread of a queue, so that the tasks queued meanwhile are done in one batch."""
 
 import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shard.connections import Reader
+from shard.engine.connections import Reader
 from tests.shard.stage import Room, Stage, until
 
 
@@ -20,13 +20,13 @@ class Gate:
         self._is_open.set()
 
     def hold(self, _reader: Reader) -> None:
-        """Wait on the lane's thread."""
+        """Wait on the thread of the queue."""
         self._is_held.set()
-        assert self._is_open.wait(timeout=10)
+        assert self._is_open.wait(timeout=60)
 
     @asynccontextmanager
     async def held(self, it: Stage, room: Room) -> AsyncIterator[None]:
-        """Hold the room's writing lane for the length of the block."""
+        """Block the room's write queue for the block."""
         holding = asyncio.ensure_future(it.pool.write(room.id, self.hold))
         await until(self._is_held.is_set)
         try:

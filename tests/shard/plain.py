@@ -1,4 +1,4 @@
-"""What a member may, as the documents tell it: one permission at a time, in names and sets, without a bit."""
+"""Permissions of members as the documents describe them: one at a time, in names and sets, without bits."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ NOTHING: Names = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one overwrite says."""
+    """The names that one overwrite allows and denies."""
 
     allow: Names = NOTHING
     deny: Names = NOTHING

@@ -7,27 +7,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
 from migrations import engine
-from shard import files
-from shard.acts import paging, shaping, talking
-from shard.acts.paging import Page, Span
-from shard.acts.shaping import ChannelDraft
-from shard.acts.talking import Sent
-from shard.connections import Reader
+from shard.actions import messages, rooms
+from shard.actions.channels import ChannelDraft
+from shard.actions.messages import Sent
+from shard.actions.pages import Page, Span
+from shard.archive.segment_cache import SegmentCache
+from shard.engine import files
+from shard.engine.connections import Reader
+from shard.engine.pool import PoolLimits, Publish, ShardPool
 from shard.errors import ShardError, UnavailableError
-from shard.members import add as seat
-from shard.messages import Draft
-from shard.pool import PoolLimits, Publish, ShardPool
+from shard.history.history import History
 from shard.rows import Event, Message
+from shard.tables.members import add as seat
+from shard.tables.messages import Draft
 
 T = TypeVar("T")
 
 MIGRATIONS = engine.load(engine.SHARD_FOLDER)
 OWNER, ANNA, BEN = UserId(11), UserId(12), UserId(13)
 NOW_MS = 1_750_000_000_000
+NOTHING_ARCHIVED = cast(SegmentCache, None)
+"""The cache of rooms without segments, which nobody asks."""
 LIMITS = PoolLimits(writers=2, readers=2, idle_close_seconds=3_600)
 CHANNELS = (
     ChannelDraft("general"),
@@ -63,7 +67,7 @@ class Stage:
     async def found(self, number: int = 1, *, members: Iterable[UserId] = (ANNA, BEN)) -> Room:
         """Make room `number` with CHANNELS, the owner and some members."""
         room_id = RoomId(number)
-        rows = await self.pool.create(room_id, shaping.found_room, "community", OWNER, CHANNELS, now_ms=self.now_ms)
+        rows = await self.pool.create(room_id, rooms.found_room, "community", OWNER, CHANNELS, now_ms=self.now_ms)
         for user_id in members:
             await self.pool.write(room_id, seat, user_id, now_ms=self.now_ms)
         return Room(room_id, {row.name: row.id for row in rows})
@@ -84,7 +88,7 @@ class Stage:
         draft = Draft(content, nonce=nonce, thread_id=thread_id, reply_to_id=reply_to_id)
         return await self.pool.write(
             room.id,
-            talking.send_message,
+            messages.send_message,
             user_id,
             room.channels[channel],
             draft,
@@ -98,7 +102,8 @@ class Stage:
         """Read a page as the owner."""
         span = span or Span(limit=10_000)
         channel_id = room.channels[channel]
-        return await self.pool.read(room.id, paging.read_page, OWNER, channel_id, thread_id, span, now_ms=self.now_ms)
+        history = History(self.pool, NOTHING_ARCHIVED)
+        return await history.read_page(room.id, OWNER, channel_id, thread_id, span, now_ms=self.now_ms)
 
     async def texts(self, room: Room, *, channel: str = "general") -> list[str]:
         """Return everything said in a channel, oldest first."""
@@ -118,7 +123,7 @@ class Stage:
         return [message for message in created if message is not None]
 
     async def rest(self) -> None:
-        """Wait until no room is in use: a reply comes a moment before its lane is idle."""
+        """Wait until no room is in use: a reply is sent a moment before its queue is idle."""
         await until(lambda: self.pool.waiting_count == 0)
 
     async def evict(self, room: Room) -> None:
@@ -130,7 +135,7 @@ class Stage:
         await until(lambda: not path.with_name(path.name + "-wal").exists())
 
 
-async def until(is_so: Callable[[], bool], *, seconds: float = 5.0) -> None:
+async def until(is_so: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Wait for something that happens in other threads; raises TimeoutError."""
     end = time.monotonic() + seconds
     while not is_so():
@@ -156,7 +161,7 @@ async def result_of(answer: Awaitable[Any]) -> Any:
         return error
 
 
-async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 5.0) -> T:
+async def insist(ask: Callable[[], Awaitable[T]], *, seconds: float = 60.0) -> T:
     """Ask until there is an answer, as a client does that was told to try again; raises TimeoutError."""
     end = time.monotonic() + seconds
     while True:

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
-from shard import permissions, queries
-from shard.acts import branching, joining, paging, searching, shaping, talking
-from shard.acts.paging import Span
-from shard.acts.shaping import ChannelDraft
-from shard.connections import Writer
+from shard import permissions
+from shard.actions import channels, members, messages, pages
+from shard.actions import threads as thread_actions
+from shard.actions.channels import ChannelDraft
+from shard.actions.pages import Span
+from shard.actions.search import Results, SearchRequest
+from shard.engine.connections import Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
-from shard.messages import Draft
+from shard.search import query as queries
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 STRANGER = UserId(99)
@@ -34,26 +37,30 @@ def send(
 ) -> MessageId:
     """Send a message and return its id."""
     act = Draft(draft.pop("content", "hello"), **draft)
-    return talking.send_message(writer, user_id, room.channels[channel], act, now_ms=NOW).message.id
+    return messages.send_message(writer, user_id, room.channels[channel], act, now_ms=NOW).message.id
+
+
+def search(writer: Writer, user_id: UserId, channel_id: ChannelId | None) -> Results:
+    """Search for what was sent."""
+    query = queries.parse("hello")
+    request = SearchRequest(query=query, channel_id=channel_id, limit=9, seconds=9, deadline_seconds=9)
+    return direct.answer(direct.searches(writer).search_room(writer.room_id, user_id, request, now_ms=NOW))
 
 
 def every_question(
     room: stage.Room, channel_id: ChannelId, message_id: MessageId
 ) -> dict[str, Callable[[Writer, UserId], object]]:
     """Name all that can be asked of or done in a channel, or of the room."""
-    query = queries.parse("hello")
     return {
-        "send": lambda w, u: talking.send_message(w, u, channel_id, Draft("hi"), now_ms=NOW),
-        "page": lambda w, u: paging.read_page(w, u, channel_id, None, Span(), now_ms=NOW),
-        "message": lambda w, u: paging.get_message(w, u, channel_id, message_id, now_ms=NOW),
-        "threads": lambda w, u: branching.list_threads(w, u, channel_id, before=None, limit=9, now_ms=NOW),
-        "open thread": lambda w, u: branching.open_thread(w, u, channel_id, "topic", now_ms=NOW),
-        "search": lambda w, u: searching.search_messages(
-            w, u, query, channel_id=channel_id, limit=9, seconds=9, now_ms=NOW
-        ),
-        "channels": lambda w, u: shaping.list_channels(w, u, now_ms=NOW),
-        "members": lambda w, u: joining.list_members(w, u, after=None, limit=9, now_ms=NOW),
-        "create channel": lambda w, u: shaping.create_channel(w, u, ChannelDraft("new"), now_ms=NOW),
+        "send": lambda w, u: messages.send_message(w, u, channel_id, Draft("hi"), now_ms=NOW),
+        "page": lambda w, u: direct.read_page(w, u, channel_id, None, Span(), now_ms=NOW),
+        "message": lambda w, u: pages.get_message(w, u, channel_id, message_id, now_ms=NOW),
+        "threads": lambda w, u: thread_actions.list_threads(w, u, channel_id, before=None, limit=9, now_ms=NOW),
+        "open thread": lambda w, u: thread_actions.open_thread(w, u, channel_id, "topic", now_ms=NOW),
+        "search": lambda w, u: search(w, u, channel_id),
+        "channels": lambda w, u: channels.list_channels(w, u, now_ms=NOW),
+        "members": lambda w, u: members.list_members(w, u, after=None, limit=9, now_ms=NOW),
+        "create channel": lambda w, u: channels.create_channel(w, u, ChannelDraft("new"), now_ms=NOW),
     }
 
 
@@ -70,7 +77,7 @@ def test_only_members_get_in(shard: tuple[Writer, stage.Room], question: str) ->
     if question != "create channel":
         writer.run("DELETE FROM threads")
         ask(writer, stage.BEN)
-    joining.leave(writer, stage.BEN, now_ms=NOW)
+    members.leave(writer, stage.BEN, now_ms=NOW)
     for outsider in (STRANGER, stage.BEN):
         with pytest.raises(NotFoundError):
             ask(writer, outsider)
@@ -97,9 +104,9 @@ def test_a_private_channel_is_in_no_list(shard: tuple[Writer, stage.Room]) -> No
     """A member's list has every channel but the private ones, which the owner's has."""
     writer, room = shard
     direct.make_private(writer, room, "other")
-    names = [row.name for row in shaping.list_channels(writer, stage.ANNA, now_ms=NOW)]
+    names = [row.name for row in channels.list_channels(writer, stage.ANNA, now_ms=NOW)]
     assert names == [draft.name for draft in stage.CHANNELS if draft.name != "other"]
-    assert "other" in [row.name for row in shaping.list_channels(writer, stage.OWNER, now_ms=NOW)]
+    assert "other" in [row.name for row in channels.list_channels(writer, stage.OWNER, now_ms=NOW)]
 
 
 def test_without_view_nothing_of_a_channel_is_seen(shard: tuple[Writer, stage.Room]) -> None:
@@ -107,11 +114,10 @@ def test_without_view_nothing_of_a_channel_is_seen(shard: tuple[Writer, stage.Ro
     writer, room = shard
     message_id = send(writer, room)
     direct.deny_everyone(writer, room, permissions.VIEW_CHANNEL)
-    assert shaping.list_channels(writer, stage.ANNA, now_ms=NOW) == []
+    assert channels.list_channels(writer, stage.ANNA, now_ms=NOW) == []
     with pytest.raises(NotFoundError):
-        paging.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
-    found = searching.search_messages(writer, stage.ANNA, queries.parse("hello"), limit=9, seconds=9, now_ms=NOW)
-    assert found.messages == []
+        pages.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
+    assert search(writer, stage.ANNA, None).messages == []
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_each_act_needs_its_permission(shard: tuple[Writer, stage.Room], bit: in
 def test_threads_are_written_with_a_permission_of_their_own(shard: tuple[Writer, stage.Room]) -> None:
     """Who may send in channels but not in threads, or the other way round, does just that."""
     writer, room = shard
-    thread = branching.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
+    thread = thread_actions.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
     direct.deny_everyone(writer, room, permissions.SEND_IN_THREADS)
     send(writer, room)
     with pytest.raises(ForbiddenError):
@@ -154,7 +160,7 @@ def test_a_time_out_leaves_reading_until_it_ends(shard: tuple[Writer, stage.Room
     """A member in a time-out reads and does not write; at its last moment they may write again."""
     writer, room = shard
     direct.time_out(writer, stage.ANNA, NOW + 1)
-    paging.read_page(writer, stage.ANNA, room.general, None, Span(), now_ms=NOW)
+    direct.read_page(writer, stage.ANNA, room.general, None, Span(), now_ms=NOW)
     with pytest.raises(ForbiddenError):
         send(writer, room)
     direct.time_out(writer, stage.ANNA, NOW)
@@ -166,30 +172,30 @@ def test_a_time_out_leaves_reading_until_it_ends(shard: tuple[Writer, stage.Room
 def test_the_banned_do_not_come_back_before_their_time(shard: tuple[Writer, stage.Room]) -> None:
     """A ban keeps someone who left from joining until it expires, and for ever without an end."""
     writer, room = shard
-    joining.leave(writer, stage.ANNA, now_ms=NOW)
+    members.leave(writer, stage.ANNA, now_ms=NOW)
     direct.ban(writer, stage.ANNA, NOW + 1)
     direct.ban(writer, stage.BEN, None)
-    joining.leave(writer, stage.BEN, now_ms=NOW)
+    members.leave(writer, stage.BEN, now_ms=NOW)
     with pytest.raises(ForbiddenError):
-        joining.join(writer, stage.ANNA, now_ms=NOW)
+        members.join(writer, stage.ANNA, now_ms=NOW)
     with pytest.raises(NotFoundError):
         send(writer, room)
-    assert joining.join(writer, stage.ANNA, now_ms=NOW + 1)
+    assert members.join(writer, stage.ANNA, now_ms=NOW + 1)
     send(writer, room)
     with pytest.raises(ForbiddenError):
-        joining.join(writer, stage.BEN, now_ms=NOW + 10**12)
+        members.join(writer, stage.BEN, now_ms=NOW + 10**12)
 
 
 def test_joining_and_leaving_twice_tells_it_once(shard: tuple[Writer, stage.Room]) -> None:
     """Only a change of membership is true and leaves an event; the owner cannot leave."""
     writer, _room = shard
-    joined = [joining.join(writer, STRANGER, now_ms=NOW) for _ in range(2)]
-    left = [joining.leave(writer, STRANGER, now_ms=NOW) for _ in range(2)]
+    joined = [members.join(writer, STRANGER, now_ms=NOW) for _ in range(2)]
+    left = [members.leave(writer, STRANGER, now_ms=NOW) for _ in range(2)]
     assert (joined, left) == ([True, False], [True, False])
     told = writer.all("SELECT type FROM events WHERE actor_id = ? ORDER BY seq", (STRANGER,))
     assert told == [("member.joined",), ("message.created",), ("member.left",)]
     with pytest.raises(ConflictError):
-        joining.leave(writer, stage.OWNER, now_ms=NOW)
+        members.leave(writer, stage.OWNER, now_ms=NOW)
 
 
 def test_an_archived_channel_is_read_and_not_written(shard: tuple[Writer, stage.Room]) -> None:
@@ -201,8 +207,8 @@ def test_an_archived_channel_is_read_and_not_written(shard: tuple[Writer, stage.
         with pytest.raises(ConflictError):
             send(writer, room, user_id)
         with pytest.raises(ConflictError):
-            branching.open_thread(writer, user_id, room.general, "late", now_ms=NOW)
-    assert paging.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW).id == message_id
+            thread_actions.open_thread(writer, user_id, room.general, "late", now_ms=NOW)
+    assert pages.get_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW).id == message_id
 
 
 def test_a_voice_channel_takes_no_words(shard: tuple[Writer, stage.Room]) -> None:
@@ -217,13 +223,13 @@ def test_an_announcement_channel_is_written_by_few_and_read_by_all(shard: tuple[
     """Members read announcements and neither write them nor open threads there; the owner does both."""
     writer, room = shard
     message_id = send(writer, room, stage.OWNER, "news")
-    thread = branching.open_thread(writer, stage.OWNER, room.channels["news"], "release", now_ms=NOW)
+    thread = thread_actions.open_thread(writer, stage.OWNER, room.channels["news"], "release", now_ms=NOW)
     for thread_id in (None, thread.id):
         with pytest.raises(ForbiddenError):
             send(writer, room, stage.ANNA, "news", thread_id=thread_id)
     with pytest.raises(ForbiddenError):
-        branching.open_thread(writer, stage.ANNA, room.channels["news"], "mine", now_ms=NOW)
-    assert paging.get_message(writer, stage.ANNA, room.channels["news"], message_id, now_ms=NOW).id == message_id
+        thread_actions.open_thread(writer, stage.ANNA, room.channels["news"], "mine", now_ms=NOW)
+    assert pages.get_message(writer, stage.ANNA, room.channels["news"], message_id, now_ms=NOW).id == message_id
 
 
 def test_thread_modes(shard: tuple[Writer, stage.Room]) -> None:
@@ -231,17 +237,17 @@ def test_thread_modes(shard: tuple[Writer, stage.Room]) -> None:
     writer, room = shard
     with pytest.raises(ConflictError):
         send(writer, room, stage.OWNER, "topics")
-    thread = branching.open_thread(writer, stage.ANNA, room.channels["topics"], "first", now_ms=NOW)
+    thread = thread_actions.open_thread(writer, stage.ANNA, room.channels["topics"], "first", now_ms=NOW)
     send(writer, room, stage.ANNA, "topics", thread_id=thread.id)
     with pytest.raises(ConflictError):
-        branching.open_thread(writer, stage.OWNER, room.channels["flat"], "first", now_ms=NOW)
+        thread_actions.open_thread(writer, stage.OWNER, room.channels["flat"], "first", now_ms=NOW)
     send(writer, room, stage.ANNA, "flat")
 
 
 def test_threads_and_messages_of_another_channel_are_not_there(shard: tuple[Writer, stage.Room]) -> None:
     """A thread or message is found only in its own channel, whether to write, read, page or reply."""
     writer, room = shard
-    thread = branching.open_thread(writer, stage.ANNA, room.general, "here", now_ms=NOW)
+    thread = thread_actions.open_thread(writer, stage.ANNA, room.general, "here", now_ms=NOW)
     inside = send(writer, room, thread_id=thread.id)
     send(writer, room, thread_id=thread.id, reply_to_id=inside)
     other = room.channels["other"]
@@ -250,48 +256,50 @@ def test_threads_and_messages_of_another_channel_are_not_there(shard: tuple[Writ
     with pytest.raises(NotFoundError):
         send(writer, room, channel="other", reply_to_id=inside)
     with pytest.raises(NotFoundError):
-        paging.get_message(writer, stage.ANNA, other, inside, now_ms=NOW)
+        pages.get_message(writer, stage.ANNA, other, inside, now_ms=NOW)
     with pytest.raises(NotFoundError):
-        paging.read_page(writer, stage.ANNA, other, thread.id, Span(), now_ms=NOW)
+        direct.read_page(writer, stage.ANNA, other, thread.id, Span(), now_ms=NOW)
     with pytest.raises(NotFoundError):
         send(writer, room, thread_id=ThreadId(7))
-    assert paging.read_page(writer, stage.ANNA, other, None, Span(), now_ms=NOW).messages == []
+    assert direct.read_page(writer, stage.ANNA, other, None, Span(), now_ms=NOW).messages == []
 
 
 def test_a_locked_thread_is_for_those_who_manage_threads(shard: tuple[Writer, stage.Room]) -> None:
     """A locked thread is read by members and written by those who manage threads."""
     writer, room = shard
-    thread = branching.open_thread(writer, stage.ANNA, room.general, "heated", now_ms=NOW)
+    thread = thread_actions.open_thread(writer, stage.ANNA, room.general, "heated", now_ms=NOW)
     send(writer, room, thread_id=thread.id)
     writer.run("UPDATE threads SET is_locked = 1 WHERE id = ?", (thread.id,))
     with pytest.raises(ConflictError):
         send(writer, room, thread_id=thread.id)
     send(writer, room, stage.OWNER, thread_id=thread.id)
-    assert len(paging.read_page(writer, stage.ANNA, room.general, thread.id, Span(), now_ms=NOW).messages) == 2
+    assert len(direct.read_page(writer, stage.ANNA, room.general, thread.id, Span(), now_ms=NOW).messages) == 2
 
 
 def test_names_and_titles_are_given_once(shard: tuple[Writer, stage.Room]) -> None:
     """A second channel of a name, in any case, or thread of a title in one channel, is a conflict."""
     writer, room = shard
     with pytest.raises(ConflictError):
-        shaping.create_channel(writer, stage.OWNER, ChannelDraft("GENERAL"), now_ms=NOW)
+        channels.create_channel(writer, stage.OWNER, ChannelDraft("GENERAL"), now_ms=NOW)
     with pytest.raises(ForbiddenError):
-        shaping.create_channel(writer, stage.ANNA, ChannelDraft("mine"), now_ms=NOW)
-    branching.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
+        channels.create_channel(writer, stage.ANNA, ChannelDraft("mine"), now_ms=NOW)
+    thread_actions.open_thread(writer, stage.ANNA, room.general, "topic", now_ms=NOW)
     with pytest.raises(ConflictError):
-        branching.open_thread(writer, stage.BEN, room.general, "topic", now_ms=NOW)
-    branching.open_thread(writer, stage.BEN, room.channels["other"], "topic", now_ms=NOW)
+        thread_actions.open_thread(writer, stage.BEN, room.general, "topic", now_ms=NOW)
+    thread_actions.open_thread(writer, stage.BEN, room.channels["other"], "topic", now_ms=NOW)
 
 
 def test_threads_are_listed_by_their_last_word(shard: tuple[Writer, stage.Room]) -> None:
     """Threads come last active first, and a cursor walks them without a gap or a repetition."""
     writer, room = shard
-    threads = [branching.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)]
+    threads = [
+        thread_actions.open_thread(writer, stage.ANNA, room.general, str(n), now_ms=NOW + n % 3) for n in range(10)
+    ]
     act = Draft("word", thread_id=threads[4].id)
-    talking.send_message(writer, stage.ANNA, room.general, act, now_ms=NOW + 99)
+    messages.send_message(writer, stage.ANNA, room.general, act, now_ms=NOW + 99)
     writer.settle()
     walked, before = [], None
-    while page := branching.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
+    while page := thread_actions.list_threads(writer, stage.ANNA, room.general, before=before, limit=3, now_ms=NOW):
         walked.extend(page)
         before = (page[-1].last_message_at, page[-1].id)
     assert sorted(thread.id for thread in walked) == sorted(thread.id for thread in threads)

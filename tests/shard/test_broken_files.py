@@ -1,6 +1,7 @@
 """A shard file that is missing, damaged or another room's breaks that room alone, says why, and heals when right."""
 
 import asyncio
+import hashlib
 import random
 import shutil
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import pytest
 
 import sqlite
 from ids import RoomId, UserId
-from shard import files, open_shards
-from shard.acts import shaping
+from migrations.engine import Migration
+from shard.actions import rooms
+from shard.engine import files, open_shard
 from shard.errors import BrokenShardError, NotFoundError, ShardError
 from tests.shard import stage
 
@@ -22,7 +24,7 @@ Damage = Callable[[Path, Path], None]
 @pytest.fixture(autouse=True)
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken shard is tried again soon."""
-    monkeypatch.setattr(open_shards, "REOPEN_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(open_shard, "REOPEN_AFTER_SECONDS", 0.05)
 
 
 def remove(path: Path, _other: Path) -> None:
@@ -253,15 +255,20 @@ def traceback_depth(error: BaseException) -> int:
     return depth
 
 
-async def test_a_shard_behind_is_migrated_by_whoever_comes_first(tmp_path: Path) -> None:
+async def test_a_shard_behind_is_migrated_by_whoever_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file of an older release is brought up to date by the first read of it."""
-    behind = stage.MIGRATIONS[:-1]
+    behind = stage.MIGRATIONS
+    sql = "CREATE TABLE later (one INTEGER PRIMARY KEY) STRICT;"
+    later = Migration(len(behind) + 1, "later", sql, hashlib.sha256(sql.encode()).hexdigest())
+    monkeypatch.setattr(stage, "MIGRATIONS", (*behind, later))
     room_id = RoomId(1)
     rows = files.create(
         tmp_path,
         room_id,
         behind,
-        lambda writer: shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
+        lambda writer: rooms.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS),
         now_ms=stage.NOW_MS,
     )
     room = stage.Room(room_id, {row.name: row.id for row in rows})

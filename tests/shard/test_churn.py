@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ids import MessageId, ThreadId
-from shard.acts import amending, branching, paging, talking
-from shard.acts.paging import Span
-from shard.connections import Writer
-from shard.messages import Draft
+from shard.actions import messages
+from shard.actions import threads as thread_actions
+from shard.actions.pages import Span
+from shard.engine.connections import Writer
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -75,7 +76,7 @@ def do(it: Channel, act: "Send | Change | str") -> None:
     if isinstance(act, Send):
         sent_at = it.now_ms - act.days_ago * 86_400_000 if act.days_ago else None
         draft = Draft(act.word, thread_id=it.threads[act.thread])
-        message = talking.send_message(
+        message = messages.send_message(
             it.writer, stage.ANNA, it.room.general, draft, now_ms=it.now_ms, sent_at=sent_at
         ).message
         it.sent.append(message.id)
@@ -89,19 +90,19 @@ def do(it: Channel, act: "Send | Change | str") -> None:
 def change(it: Channel, act: Change, picked: list[MessageId]) -> None:
     known = [message_id for message_id in picked if message_id in it.there]
     if act.act == "edit" and known:
-        amending.edit_message(it.writer, stage.ANNA, it.room.general, known[0], act.word, now_ms=it.now_ms)
+        messages.edit_message(it.writer, stage.ANNA, it.room.general, known[0], act.word, now_ms=it.now_ms)
         it.there[known[0]] = (act.word, it.there[known[0]][1])
     elif act.act == "delete" and known:
-        amending.delete_message(it.writer, stage.ANNA, it.room.general, known[0], now_ms=it.now_ms)
+        messages.delete_message(it.writer, stage.ANNA, it.room.general, known[0], now_ms=it.now_ms)
         del it.there[known[0]]
     elif act.act == "delete many":
-        gone = amending.delete_messages(it.writer, stage.OWNER, it.room.general, picked, now_ms=it.now_ms)
+        gone = messages.delete_messages(it.writer, stage.OWNER, it.room.general, picked, now_ms=it.now_ms)
         assert gone == sorted(set(known))
         for message_id in gone:
             del it.there[message_id]
     elif act.act == "move":
         place = it.threads[act.thread]
-        moved = amending.move_messages(it.writer, stage.OWNER, it.room.general, picked, place, now_ms=it.now_ms)
+        moved = messages.move_messages(it.writer, stage.OWNER, it.room.general, picked, place, now_ms=it.now_ms)
         assert moved == sorted(message_id for message_id in set(known) if it.there[message_id][1] != place)
         for message_id in moved:
             it.there[message_id] = (it.there[message_id][0], place)
@@ -111,7 +112,7 @@ def begin(it: Channel) -> None:
     """Start anew with two threads, which nobody is told of."""
     it.threads, it.there, it.sent, it.now_ms = [None], {}, [], NOW
     for title in ("one", "two"):
-        made = branching.open_thread(it.writer, stage.ANNA, it.room.general, title, now_ms=NOW, is_announced=False)
+        made = thread_actions.open_thread(it.writer, stage.ANNA, it.room.general, title, now_ms=NOW, is_announced=False)
         it.threads.append(made.id)
 
 
@@ -134,7 +135,7 @@ def test_counts_are_what_a_recount_gives(shard: Channel, history: "list[Send | C
         for thread_id in shard.threads[1:]:
             row = shard.writer.one(f"{counted} threads WHERE id = ?", (thread_id,))
             assert row == recounted(shard, thread_id)
-        page = paging.read_page(shard.writer, stage.BEN, shard.room.general, None, Span(100), now_ms=NOW)
+        page = direct.read_page(shard.writer, stage.BEN, shard.room.general, None, Span(100), now_ms=NOW)
         assert {one.id: (one.content, one.thread_id) for one in page.messages} == shard.there
         for word, term in (("red", "red"), ("green", "green"), ("blue", "blue"), ("赤い", '"赤い い"')):
             found = shard.writer.all("SELECT rowid FROM messages_fts WHERE messages_fts MATCH ?", (term,))
@@ -167,7 +168,7 @@ def test_what_stays_is_met_once_while_others_come_and_go(
         span = Span(limit) if is_backwards else Span(limit, after=MessageId(0))
         goes_on = True
         while goes_on:
-            page = paging.read_page(shard.writer, stage.BEN, shard.room.general, thread_id, span, now_ms=NOW)
+            page = direct.read_page(shard.writer, stage.BEN, shard.room.general, thread_id, span, now_ms=NOW)
             met = [one.id for one in page.messages]
             walked += met if is_backwards else met[::-1]
             goes_on = bool(met) and (page.has_older if is_backwards else page.has_newer)

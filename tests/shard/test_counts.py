@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 
 from ids import ChannelId
-from shard.acts import branching, talking
-from shard.connections import Writer
-from shard.messages import Draft
+from shard.actions import messages
+from shard.actions import threads as thread_actions
+from shard.engine.connections import Writer
+from shard.tables.messages import Draft
 from tests.shard import stage
 from tests.shard.gates import Gate
 
 
 def send_then_raise(writer: Writer, channel_id: ChannelId) -> None:
     """Store a message that counts, and fail, so that it must not."""
-    talking.send_message(writer, stage.ANNA, channel_id, Draft("spoiled"), now_ms=stage.NOW_MS)
+    messages.send_message(writer, stage.ANNA, channel_id, Draft("spoiled"), now_ms=stage.NOW_MS)
     raise LookupError
 
 
@@ -26,7 +27,7 @@ async def test_a_transaction_counts_what_it_kept(tmp_path: Path, spoiled: int) -
         room = await it.found()
         thread = await it.pool.write(
             room.id,
-            branching.open_thread,
+            thread_actions.open_thread,
             stage.ANNA,
             room.general,
             "topic",
@@ -60,7 +61,9 @@ async def test_times_of_an_import_move_nothing_back(tmp_path: Path) -> None:
     """A message with an older time counts in its thread without making it look older."""
     async with stage.opened(tmp_path) as it:
         room = await it.found()
-        thread = await it.pool.write(room.id, branching.open_thread, stage.ANNA, room.general, "t", now_ms=stage.NOW_MS)
+        thread = await it.pool.write(
+            room.id, thread_actions.open_thread, stage.ANNA, room.general, "t", now_ms=stage.NOW_MS
+        )
         live = await it.send(room, "live", thread_id=thread.id)
         await it.send(room, "old", thread_id=thread.id, sent_at=stage.NOW_MS - 86_400_000)
         rows = await it.rows(room, "SELECT message_count, last_message_id, last_message_at FROM threads")

@@ -12,9 +12,9 @@ import pytest
 
 import sqlite
 from ids import RoomId
-from shard import files, rooms
-from shard.acts import joining, shaping
-from shard.connections import Writer
+from shard.actions import channels, members, rooms
+from shard.engine import files, identity
+from shard.engine.connections import Writer
 from shard.errors import BrokenShardError, ShardError, ShardFullError
 from tests.shard import disks, dying_founder, stage
 
@@ -29,7 +29,7 @@ def is_whole(folder: Path) -> bool:
         return False
     connection, reader, is_behind = files.open_reader(path, RoomId(1), stage.MIGRATIONS)
     assert not is_behind
-    assert rooms.one(reader) is not None
+    assert identity.one(reader) is not None
     assert len(reader.all("SELECT id FROM channels")) == len(stage.CHANNELS)
     assert connection.pragma("integrity_check") == "ok"
     connection.close()
@@ -56,6 +56,14 @@ def test_a_creation_killed_at_any_step_leaves_all_or_nothing(tmp_path: Path) -> 
             assert is_whole(folder)
             assert list(folder.iterdir()) == [files.path_of(folder, RoomId(1))]
     assert leftovers > 0
+
+
+def test_nothing_is_left_of_a_creation_that_is_undone(tmp_path: Path) -> None:
+    """The file, its log, its shared memory and its first journal go together."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (tmp_path / f"1.new{suffix}").touch()
+    files.discard_unfinished(tmp_path, RoomId(1))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.crash
@@ -136,7 +144,7 @@ async def test_a_founding_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """When the first rows cannot be written there is no shard, and the error is the act's own."""
 
     def fail(writer: Writer) -> None:
-        shaping.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS)
+        rooms.found_room(writer, "community", stage.OWNER, stage.CHANNELS, now_ms=stage.NOW_MS)
         raise KeyError("founding")
 
     async with stage.opened(tmp_path) as it:
@@ -151,9 +159,9 @@ async def test_a_new_room_is_small_and_ready(tmp_path: Path) -> None:
     """A new room has its channels in order, its owner as only member, one log from number one, and under 200 KiB."""
     async with stage.opened(tmp_path) as it:
         room = await it.found(members=())
-        listed = await it.pool.read(room.id, shaping.list_channels, stage.OWNER, now_ms=it.now_ms)
+        listed = await it.pool.read(room.id, channels.list_channels, stage.OWNER, now_ms=it.now_ms)
         assert [channel.name for channel in listed] == [draft.name for draft in stage.CHANNELS]
-        people = await it.pool.read(room.id, joining.list_members, stage.OWNER, after=None, limit=9, now_ms=1)
+        people = await it.pool.read(room.id, members.list_members, stage.OWNER, after=None, limit=9, now_ms=1)
         assert [member.user_id for member in people] == [stage.OWNER]
         seqs = await it.rows(room, "SELECT seq FROM events ORDER BY seq")
         assert seqs == [(number,) for number in range(1, len(stage.CHANNELS) + 3)]

@@ -10,8 +10,8 @@ import pytest
 
 import sqlite
 from ids import RoomId
-from shard import files, open_shards
-from shard.acts.talking import Sent
+from shard.actions.messages import Sent
+from shard.engine import files, open_shard
 from shard.errors import (
     BrokenShardError,
     OutcomeUnknownError,
@@ -39,7 +39,7 @@ FAULTS = {
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Checkpoints come often and a broken shard is tried again at once."""
     monkeypatch.setitem(sqlite.PRAGMAS, "wal_autocheckpoint", "20")
-    monkeypatch.setattr(open_shards, "REOPEN_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(open_shard, "REOPEN_AFTER_SECONDS", 0.01)
 
 
 async def a_room(folder: Path) -> stage.Room:
@@ -120,7 +120,7 @@ async def test_a_failing_commit_has_an_unknown_outcome_that_the_nonce_resolves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sync that fails in a commit answers OutcomeUnknownError and repeating the nonce stores the message once."""
-    monkeypatch.setattr(open_shards, "REOPEN_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(open_shard, "REOPEN_AFTER_SECONDS", 1.0)
     room = await a_room(tmp_path)
     fault = disks.Nth("xSync", 10_000, apsw.SQLITE_IOERR_FSYNC)
     with disks.inserted(fault):

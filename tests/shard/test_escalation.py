@@ -10,8 +10,8 @@ import pytest
 
 from ids import RoleId, UserId
 from shard import permissions
-from shard.acts import ranking
-from shard.acts.ranking import RoleDraft
+from shard.actions import roles
+from shard.actions.roles import RoleDraft
 from shard.errors import ConflictError, ForbiddenError
 from tests.shard import stage
 from tests.shard.plain import Names, Ranks
@@ -54,7 +54,7 @@ class Play:
         # Now and then somebody tries to move a role that they do not stand above.
         wanted = below if self.chance.random() < 0.7 else self.chance.sample(self.ranks.order, k=len(below))
         order = self.chance.sample(wanted, k=len(wanted))
-        act = self.write(ranking.order_roles, actor, [RoleId(role) for role in order])
+        act = self.write(roles.order_roles, actor, [RoleId(role) for role in order])
         if "manage_roles" not in self.ranks.of(actor):
             return act, ForbiddenError
         if sorted(order) != sorted(below):
@@ -66,7 +66,7 @@ class Play:
 
     def grant(self, actor: UserId) -> tuple[Callable[[], Awaitable[Any]], Outcome]:
         person, role = self.chance.choice(PEOPLE), self.chance.choice(self.ranks.order)
-        act = self.write(ranking.grant_role, actor, person, RoleId(role))
+        act = self.write(roles.grant_role, actor, person, RoleId(role))
         allowed = self.ranks.may_touch(actor, role) and self.ranks.may_act_upon(actor, person)
         if not allowed or not self.ranks.allows[role] <= self.ranks.of(actor):
             return act, ForbiddenError
@@ -76,7 +76,7 @@ class Play:
 
     def revoke(self, actor: UserId) -> tuple[Callable[[], Awaitable[Any]], Outcome]:
         person, role = self.chance.choice(PEOPLE), self.chance.choice(self.ranks.order)
-        act = self.write(ranking.revoke_role, actor, person, RoleId(role))
+        act = self.write(roles.revoke_role, actor, person, RoleId(role))
         if not self.ranks.may_touch(actor, role) or not self.ranks.may_act_upon(actor, person):
             return act, ForbiddenError
         self.changes += role in self.ranks.held[person]
@@ -86,7 +86,7 @@ class Play:
     def edit(self, actor: UserId) -> tuple[Callable[[], Awaitable[Any]], Outcome]:
         role = self.chance.choice(self.ranks.order)
         wanted = frozenset(self.chance.sample((*COMMON, *ABOVE_ALL), k=self.chance.randrange(4)))
-        act = self.write(ranking.edit_role, actor, RoleId(role), {"permissions": permissions.bits(wanted)})
+        act = self.write(roles.edit_role, actor, RoleId(role), {"permissions": permissions.bits(wanted)})
         changed = wanted ^ self.ranks.allows[role]
         if not self.ranks.may_touch(actor, role) or not changed <= self.ranks.of(actor):
             return act, ForbiddenError
@@ -108,12 +108,12 @@ async def found(it: stage.Stage, seed: int) -> tuple[stage.Room, Ranks]:
     for height, size in enumerate(SIZES):
         some = {"manage_roles", *chance.sample(COMMON, k=min(size, len(COMMON)))} if size > 2 else {"pin_messages"}
         names = frozenset(some) | (frozenset(ABOVE_ALL) if height == 0 else frozenset())
-        role = await write(ranking.create_role, stage.OWNER, RoleDraft(str(height), None, permissions.bits(names)))
+        role = await write(roles.create_role, stage.OWNER, RoleDraft(str(height), None, permissions.bits(names)))
         order.append(role.id)
         allows[role.id] = names
     held: dict[int, set[int]] = {}
     for person, role_id in zip(PEOPLE, [*order[1:], order[3]], strict=True):
-        await write(ranking.grant_role, stage.OWNER, person, RoleId(role_id))
+        await write(roles.grant_role, stage.OWNER, person, RoleId(role_id))
         held[person] = {role_id}
     everyone = frozenset(permissions.names(permissions.EVERYONE))
     return room, Ranks(order, allows, everyone, held)

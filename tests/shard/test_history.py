@@ -8,13 +8,15 @@ import pytest
 import zstandard
 
 from ids import MessageId, UserId
-from shard import queries, read_markers
-from shard.acts import amending, archiving, pinning, reacting
-from shard.acts.paging import Span
-from shard.connections import Writer
+from shard.actions import archive, messages, pins, reactions
+from shard.actions.pages import Span
+from shard.actions.search import BEGINNING, Place, Results, SearchRequest
+from shard.engine.connections import Writer
 from shard.errors import ArchivedError, ConflictError, ForbiddenError, NotFoundError
-from shard.messages import Draft
 from shard.rows import Message
+from shard.search import query
+from shard.tables import read_markers
+from shard.tables.messages import Draft
 from tests.shard import twins
 from tests.shard.stage import ANNA, BEN, OWNER
 from tests.shard.twins import DAY_MS, Refusal, Side, Twins
@@ -47,10 +49,10 @@ async def fill(both: Twins, count: int) -> list[Message]:
             )
         )
         if number % 5 == 0:
-            await do(both, reacting.react, BEN, sent[-1].id, "🐦")
-            await do(both, reacting.react, OWNER, sent[-1].id, "🪶")
+            await do(both, reactions.react, BEN, sent[-1].id, "🐦")
+            await do(both, reactions.react, OWNER, sent[-1].id, "🪶")
         if number % 9 == 0:
-            await do(both, amending.edit_message, sent[-1].user_id, sent[-1].id, f"edited {word} {number}")
+            await do(both, messages.edit_message, sent[-1].user_id, sent[-1].id, f"edited {word} {number}")
     both.wait(40 * DAY_MS)
     outcome = await both.archived.archive()
     assert outcome.error is None
@@ -190,7 +192,7 @@ async def _rows(both: Twins, sql: str) -> Any:
 
 def test_what_unread_counts_look_at_never_moves() -> None:
     """As many rows of a channel stay as a count of what is unread looks at."""
-    assert archiving.NEWEST_KEPT >= read_markers.LOOKED_AT_MAX
+    assert archive.NEWEST_KEPT >= read_markers.LOOKED_AT_MAX
 
 
 @pytest.mark.parametrize("text", ["rook", "number", "moss -number", '"crow number"', "fea*", "from:12", "edited rook"])
@@ -199,22 +201,21 @@ async def test_searches_go_on_across_segments(both: Twins, text: str) -> None:
     every = await both.search(text)
     assert every
     assert len(await both.search(text, limit=2)) == min(2, len(every))
-    place, walked = 2**63 - 1, []
+    place: Place = BEGINNING
+    walked: list[MessageId] = []
     while True:
         found = await _newest(both, text, place)
         walked += [message.id for message in found.messages]
         if found.next_place is None:
             break
-        place = found.next_place[0]
+        place = found.next_place
     assert walked == [message.id for message in every]
 
 
-async def _newest(both: Twins, text: str, before: int) -> Any:
+async def _newest(both: Twins, text: str, place: Place) -> Results:
     side = both.archived
-    return await side.searches.newest(
-        side.room.id, OWNER, queries.parse(text), before=before, limit=2, seconds=5.0, deadline_seconds=10.0,
-        now_ms=both.now_ms,
-    )  # fmt: skip
+    request = SearchRequest(query=query.parse(text), place=place, limit=2, seconds=5.0, deadline_seconds=10.0)
+    return await side.searches.search_room(side.room.id, OWNER, request, now_ms=both.now_ms)
 
 
 async def test_archived_messages_do_not_change(both: Twins) -> None:
@@ -223,10 +224,10 @@ async def test_archived_messages_do_not_change(both: Twins) -> None:
     author = (await both.do(lambda side: _one(both, side, archived))).user_id
     side = both.archived
     acts: list[tuple[Callable[..., Any], UserId, tuple[Any, ...]]] = [
-        (amending.edit_message, author, ("new words",)),
-        (reacting.react, OWNER, ("🐣",)),
-        (reacting.clear_reactions, OWNER, (None,)),
-        (pinning.pin_message, OWNER, ()),
+        (messages.edit_message, author, ("new words",)),
+        (reactions.react, OWNER, ("🐣",)),
+        (reactions.clear_reactions, OWNER, (None,)),
+        (pins.pin_message, OWNER, ()),
     ]
     for act, user_id, more in acts:
         written = side.stage.pool.write(
@@ -234,7 +235,7 @@ async def test_archived_messages_do_not_change(both: Twins) -> None:
         )
         with pytest.raises(ArchivedError):
             await side.history.changing(side.room.id, written)
-    await do(both, reacting.react, OWNER, live, "🐣")
+    await do(both, reactions.react, OWNER, live, "🐣")
 
 
 async def test_what_was_sent_once_is_not_sent_again(both: Twins) -> None:

@@ -1,15 +1,19 @@
 """Rooms with more segments than one answer looks into: what lies far back is reached, page by page."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ids import ID_MAX, MessageId
+from ids import MessageId
 from objects.errors import ObjectNotFoundError
-from shard import gathering, queries, segments
+from shard.actions.search import SearchRequest
+from shard.archive import manifest
+from shard.history import merge
 from shard.rows import Message
+from shard.search import query
 from tests.shard import twins
 from tests.shard.stage import ANNA, OWNER
 from tests.shard.twins import DAY_MS, Side, Twins
@@ -22,8 +26,8 @@ FIRST, LAST = 2, 57
 async def both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Twins]:
     """Open two rooms of 60 messages, of which one has archived 55 in ten segments; an answer knows of three."""
     twins.shrink(monkeypatch)
-    monkeypatch.setattr(segments, "PAGE_MAX", 3)
-    monkeypatch.setattr(gathering, "ASKED_MAX", 2)
+    monkeypatch.setattr(manifest, "PAGE_MAX", 3)
+    monkeypatch.setattr(merge, "ASKED_MAX", 2)
     async with twins.twins(tmp_path) as opened:
         for number in range(60):
             told = f" moss <@{OWNER}>" if number in (FIRST, LAST) else ""
@@ -40,9 +44,8 @@ async def mentioned(side: Side) -> list[Message]:
     while True:
         page = await side.history.list_mentions(side.room.id, OWNER, before=before, limit=2, now_ms=side.stage.now_ms)
         found += page.rows
-        if page.is_whole:
+        if page.edge is None:
             return found
-        assert page.edge is not None
         assert before is None or page.edge < before
         before = MessageId(page.edge)
 
@@ -63,17 +66,15 @@ async def test_searches_find_however_far_back(both: Twins, text: str) -> None:
 
 
 async def _searched(side: Side, text: str) -> list[MessageId]:
-    place, found = ID_MAX, []
+    request = SearchRequest(query=query.parse(text), limit=7, seconds=5.0, deadline_seconds=10.0)
+    found = []
     while True:
-        page = await side.searches.newest(
-            side.room.id, OWNER, queries.parse(text), before=place, limit=7, seconds=5.0, deadline_seconds=10.0,
-            now_ms=side.stage.now_ms,
-        )  # fmt: skip
+        page = await side.searches.search_room(side.room.id, OWNER, request, now_ms=side.stage.now_ms)
         found += [message.id for message in page.messages]
         if page.next_place is None:
             return found
-        assert page.next_place[0] < place
-        place = page.next_place[0]
+        assert page.next_place < request.place
+        request = replace(request, place=page.next_place)
 
 
 async def test_exports_take_everything_along(both: Twins) -> None:
@@ -89,8 +90,7 @@ async def _exported(side: Side) -> list[Message]:
     while True:
         page = await side.history.export_messages(side.room.id, OWNER, after=after, limit=50, now_ms=side.stage.now_ms)
         found += page.rows
-        if not page.is_whole:
-            assert page.edge is not None
+        if page.edge is not None:
             assert page.edge > after
             after = MessageId(page.edge)
         elif len(page.rows) < 50:

@@ -12,22 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ids import MessageId, ThreadId, UserId
-from shard.acts import amending, pinning, reacting
-from shard.acts.paging import Span
+from shard.actions import messages, pins, reactions
+from shard.actions.pages import Span
+from shard.archive.segment_files import pieces
 from shard.errors import ArchivedError, ConflictError
-from shard.messages import Draft
-from shard.segment_files import pieces
-from shard.segments import page as manifest
+from shard.tables.messages import Draft
 from tests.shard import twins
 from tests.shard.stage import ANNA, BEN, OWNER
 from tests.shard.twins import DAY_MS, Side, Twins
 
 EXAMPLES = 400 if "ROOKERY_CRASH_CYCLES" in os.environ else 15
 CHANGES: dict[str, tuple[Callable[..., Any], UserId, tuple[Any, ...]]] = {
-    "edit": (amending.edit_message, ANNA, ("other words of rooks",)),
-    "react": (reacting.react, OWNER, ("🐦",)),
-    "pin": (pinning.pin_message, OWNER, ()),
-    "unpin": (pinning.unpin_message, OWNER, ()),
+    "edit": (messages.edit_message, ANNA, ("other words of rooks",)),
+    "react": (reactions.react, OWNER, ("🐦",)),
+    "pin": (pins.pin_message, OWNER, ()),
+    "unpin": (pins.unpin_message, OWNER, ()),
 }
 STEPS = st.one_of(
     st.tuples(st.just("send"), st.integers(1, 7), st.integers(0, 2)),
@@ -183,7 +182,7 @@ async def _each_in_one_place(both: Twins) -> None:
     """Hold that the ids in the tables and those that count in segments are disjoint and all there are."""
     side = both.archived
     found = [row[0] for row in await both.rows("SELECT id FROM messages WHERE is_deleted = 0")]
-    for segment in await side.stage.pool.read(side.room.id, manifest):
+    for segment in await twins.segments(side):
         parts = await side.archiver.cache.ask(side.room.id, segment, pieces, after=0)
         found += [one.id for one in parts if one.id <= segment.cut_id and one.id not in segment.hidden]
     assert sorted(found) == [message.id for message in reversed(await both.page(Span(10_000)))]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ids import MessageId
-from shard.acts import amending
-from shard.connections import Writer
+from shard.actions import messages
+from shard.engine.connections import Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError, RejectedError
 from tests.shard import stage
 
@@ -103,7 +103,7 @@ async def test_a_nonce_does_not_bring_back_what_was_deleted(tmp_path: Path) -> N
         room = await it.found()
         first = await it.send(room, "once", nonce="same")
         await it.pool.write(
-            room.id, amending.delete_message, stage.ANNA, room.general, first.message.id, now_ms=stage.NOW_MS
+            room.id, messages.delete_message, stage.ANNA, room.general, first.message.id, now_ms=stage.NOW_MS
         )
         with pytest.raises(ConflictError, match="deleted"):
             await it.send(room, "once", nonce="same")

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 import ids
 from ids import MessageId, ThreadId
-from shard.acts import branching, paging, talking
-from shard.acts.paging import Page, Span
-from shard.connections import Writer
-from shard.messages import Draft
+from shard.actions import messages, pages
+from shard.actions import threads as thread_actions
+from shard.actions.pages import Page, Span
+from shard.engine.connections import Writer
 from shard.rows import Message
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -63,7 +64,9 @@ said = st.builds(
 def say_all(shard: Shard, history: list[Said]) -> tuple[ThreadId, list[Message], list[Message]]:
     """Send a history and return its thread, the messages of `general` and those of the thread, by id."""
     threads = [
-        branching.open_thread(shard.writer, stage.ANNA, shard.room.general, title, now_ms=NOW, is_announced=False).id
+        thread_actions.open_thread(
+            shard.writer, stage.ANNA, shard.room.general, title, now_ms=NOW, is_announced=False
+        ).id
         for title in ("this topic", "another")
     ]
     now_ms, channel, in_thread = NOW, [], []
@@ -71,7 +74,7 @@ def say_all(shard: Shard, history: list[Said]) -> tuple[ThreadId, list[Message],
         now_ms += one.after_ms
         name = "other" if one.in_other_channel else "general"
         thread_id = None if one.thread is None or one.in_other_channel else threads[one.thread]
-        sent = talking.send_message(
+        sent = messages.send_message(
             shard.writer,
             stage.ANNA,
             shard.room.channels[name],
@@ -88,7 +91,7 @@ def say_all(shard: Shard, history: list[Said]) -> tuple[ThreadId, list[Message],
 
 
 def read(shard: Shard, thread_id: ThreadId | None, span: Span) -> Page:
-    return paging.read_page(shard.writer, stage.BEN, shard.room.general, thread_id, span, now_ms=NOW)
+    return direct.read_page(shard.writer, stage.BEN, shard.room.general, thread_id, span, now_ms=NOW)
 
 
 def expected(history: list[Message], span: Span) -> list[Message]:
@@ -172,7 +175,7 @@ def test_ids_are_unique_positions_in_time(shard: Shard, history: list[Said]) -> 
         now_ms, last_live, by_time = NOW, 0, dict[int, list[int]]()
         for one in history:
             now_ms += one.after_ms
-            sent = talking.send_message(
+            sent = messages.send_message(
                 shard.writer, stage.ANNA, shard.room.general, Draft("x"), now_ms=now_ms, sent_at=one.sent_at
             ).message
             if one.sent_at is None:
@@ -199,7 +202,7 @@ def test_an_import_of_this_very_moment_leaves_the_live_their_ids(shard: Shard) -
             (NOW + 1, None),
         ]
         sent = [
-            talking.send_message(
+            messages.send_message(
                 shard.writer, stage.ANNA, shard.room.general, Draft("x"), now_ms=now_ms, sent_at=sent_at
             ).message.id
             for now_ms, sent_at in moments
@@ -221,11 +224,11 @@ def test_what_was_stored_is_what_is_read(shard: Shard) -> None:
     with direct.undone(shard.connection, shard.writer):
         for text in texts:
             draft = Draft(text, nonce=f"nonce {len(text)}")
-            sent = talking.send_message(shard.writer, stage.ANNA, shard.room.general, draft, now_ms=NOW).message
-            got = paging.get_message(shard.writer, stage.BEN, shard.room.general, sent.id, now_ms=NOW)
+            sent = messages.send_message(shard.writer, stage.ANNA, shard.room.general, draft, now_ms=NOW).message
+            got = pages.get_message(shard.writer, stage.BEN, shard.room.general, sent.id, now_ms=NOW)
             paged = read(shard, None, Span(limit=1)).messages[0]
             assert got == paged == sent
             assert got.content == text
             assert type(paged) is type(sent)
-            actions_again = talking.send_message(shard.writer, stage.ANNA, shard.room.general, draft, now_ms=NOW)
+            actions_again = messages.send_message(shard.writer, stage.ANNA, shard.room.general, draft, now_ms=NOW)
             assert actions_again.message == sent

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ids import CategoryId, ChannelId, UserId
-from shard import access, audiences, permissions
-from shard.connections import Writer
+from shard import access, permissions, visibility
+from shard.engine.connections import Writer
 from shard.errors import NotFoundError
 from shard.permissions import Overwrite
 from tests.shard import direct, plain, stage
@@ -159,7 +159,7 @@ def test_the_door_is_as_the_model(shard: tuple[apsw.Connection, Writer, stage.Ro
 
 def assert_told(writer: Writer, person: UserId, wanted: dict[ChannelId, Names], base: Names) -> None:
     """Hold what a listener is told of against what they may: an audience is asked for many, and knows no time-outs."""
-    found = audiences.of(writer, [*PEOPLE, UserId(404)])
+    found = visibility.of(writer, [*PEOPLE, UserId(404)])
     assert set(found) == set(PEOPLE)
     told = found[person]
     assert told.seen & set(wanted) == {at for at, names in wanted.items() if "view_channel" in names}

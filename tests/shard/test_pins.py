@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from ids import MessageId, UserId
-from shard import permissions, pins
-from shard.acts import amending, paging, pinning, talking
-from shard.acts.paging import Span
-from shard.connections import Writer
+from shard import permissions
+from shard.actions import messages
+from shard.actions import pins as pin_actions
+from shard.actions.pages import Span
+from shard.engine.connections import Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
-from shard.messages import Draft
+from shard.tables import pins
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -30,25 +32,25 @@ def shard(tmp_path: Path) -> Iterator[Shard]:
 def say(shard: Shard, content: str = "hello", channel: str = "general") -> MessageId:
     """Send a message."""
     writer, room = shard
-    sent = talking.send_message(writer, stage.ANNA, room.channels[channel], Draft(content), now_ms=NOW).message
+    sent = messages.send_message(writer, stage.ANNA, room.channels[channel], Draft(content), now_ms=NOW).message
     writer.settle()
     return sent.id
 
 
 def pin(shard: Shard, message_id: MessageId, by: UserId = stage.OWNER, channel: str = "general") -> None:
     """Pin a message."""
-    pinning.pin_message(shard[0], by, shard[1].channels[channel], message_id, reason="read this", now_ms=NOW)
+    pin_actions.pin_message(shard[0], by, shard[1].channels[channel], message_id, reason="read this", now_ms=NOW)
 
 
 def unpin(shard: Shard, message_id: MessageId, by: UserId = stage.OWNER) -> None:
     """Take a pin out."""
-    pinning.unpin_message(shard[0], by, shard[1].general, message_id, now_ms=NOW)
+    pin_actions.unpin_message(shard[0], by, shard[1].general, message_id, now_ms=NOW)
 
 
 def listed(shard: Shard, *, before: MessageId | None = None, limit: int = 10) -> list[MessageId]:
     """Return the ids of the pins as a member sees them."""
     writer, room = shard
-    found = pinning.list_pins(writer, stage.BEN, room.general, before=before, limit=limit, now_ms=NOW)
+    found = pin_actions.list_pins(writer, stage.BEN, room.general, before=before, limit=limit, now_ms=NOW)
     assert all(message.is_pinned for message in found)
     return [message.id for message in found]
 
@@ -77,7 +79,7 @@ def test_pinning_is_told_once(shard: Shard) -> None:
         pin(shard, message_id)
     assert log(shard, "events", "type") == log(shard, "audit_log", "action") == [("message.pinned",)]
     shard[0].settle()
-    page = paging.read_page(shard[0], stage.BEN, shard[1].general, None, Span(limit=1), now_ms=NOW).messages
+    page = direct.read_page(shard[0], stage.BEN, shard[1].general, None, Span(limit=1), now_ms=NOW).messages
     assert page[0].metadata == f'{{"kind":"message_pinned","message_id":"{message_id}"}}'
     for _ in range(2):
         unpin(shard, message_id)
@@ -108,13 +110,13 @@ def test_some_messages_cannot_be_pinned(shard: Shard) -> None:
     writer, room = shard
     pin(shard, say(shard))
     writer.settle()
-    told = paging.read_page(writer, stage.BEN, room.general, None, Span(limit=1), now_ms=NOW).messages[0]
+    told = direct.read_page(writer, stage.BEN, room.general, None, Span(limit=1), now_ms=NOW).messages[0]
     with pytest.raises(ConflictError, match="server"):
         pin(shard, told.id)
     with pytest.raises(NotFoundError):
         pin(shard, say(shard, channel="other"))
     deleted = say(shard)
-    amending.delete_message(writer, stage.ANNA, room.general, deleted, now_ms=NOW)
+    messages.delete_message(writer, stage.ANNA, room.general, deleted, now_ms=NOW)
     with pytest.raises(NotFoundError):
         pin(shard, deleted)
     kept = say(shard)
@@ -128,7 +130,7 @@ def test_a_deleted_message_is_no_pin(shard: Shard) -> None:
     writer, room = shard
     message_id = say(shard)
     pin(shard, message_id)
-    amending.delete_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
+    messages.delete_message(writer, stage.ANNA, room.general, message_id, now_ms=NOW)
     assert listed(shard) == []
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from shard import files
+from shard.engine import files
+from shard.engine.pool import ShardPool
 from shard.errors import ShardBusyError
-from shard.pool import ShardPool
 from tests.shard import stage
 from tests.shard.gates import Gate
 

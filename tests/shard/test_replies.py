@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ids import MessageId, ThreadId
-from shard.acts import amending, branching, paging, talking
-from shard.acts.paging import Span
-from shard.connections import Writer
-from shard.messages import Draft
+from shard.actions import messages, threads
+from shard.actions.pages import Span
+from shard.engine.connections import Writer
 from shard.rows import Message, unpacked
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -28,11 +28,11 @@ def send(
     writer: Writer, room: stage.Room, reply_to_id: MessageId | None = None, thread_id: ThreadId | None = None
 ) -> Message:
     draft = Draft("x", None, thread_id, reply_to_id)
-    return talking.send_message(writer, stage.ANNA, room.general, draft, now_ms=NOW).message
+    return messages.send_message(writer, stage.ANNA, room.general, draft, now_ms=NOW).message
 
 
 def quoted(writer: Writer, room: stage.Room, span: Span, thread_id: ThreadId | None = None) -> list[MessageId]:
-    page = paging.read_page(writer, stage.BEN, room.general, thread_id, span, now_ms=NOW)
+    page = direct.read_page(writer, stage.BEN, room.general, thread_id, span, now_ms=NOW)
     return [message.id for message in unpacked(page.replied_to or "[]")]
 
 
@@ -44,12 +44,12 @@ def test_a_page_brings_what_it_replies_to(shard: tuple[Writer, stage.Room]) -> N
     for message in (first, first, inside, gone):
         send(writer, room, message.id)
     assert quoted(writer, room, Span(5)) == [gone.id, first.id]
-    page = paging.read_page(writer, stage.BEN, room.general, None, Span(5), now_ms=NOW)
+    page = direct.read_page(writer, stage.BEN, room.general, None, Span(5), now_ms=NOW)
     assert first in unpacked(page.replied_to or "[]")
-    amending.delete_message(writer, stage.ANNA, room.general, gone.id, now_ms=NOW)
+    messages.delete_message(writer, stage.ANNA, room.general, gone.id, now_ms=NOW)
     assert quoted(writer, room, Span(5)) == [first.id]
     assert quoted(writer, room, Span(50)) == []
-    empty = paging.read_page(writer, stage.BEN, room.general, None, Span(1, before=first.id), now_ms=NOW)
+    empty = direct.read_page(writer, stage.BEN, room.general, None, Span(1, before=first.id), now_ms=NOW)
     assert (empty.messages, empty.replied_to) == ([], None)
 
 
@@ -61,7 +61,7 @@ def test_quotes_are_those_outside_the_page(
     """In any page of a channel or thread, forwards, backwards or around, exactly the quotes it lacks come along."""
     writer, room = shard_of_module
     with direct.undone(writer._connection, writer):
-        made = branching.open_thread(writer, stage.ANNA, room.general, "t", now_ms=NOW, is_announced=False)
+        made = threads.open_thread(writer, stage.ANNA, room.general, "t", now_ms=NOW, is_announced=False)
         sent: list[Message] = []
         for _ in range(count):
             reply_to = data.draw(st.none() | st.sampled_from(sent)) if sent else None
@@ -70,7 +70,7 @@ def test_quotes_are_those_outside_the_page(
         thread_id = data.draw(st.sampled_from([None, made.id]))
         at = data.draw(st.sampled_from(sent)).id
         for span in (Span(limit), Span(limit, before=at), Span(limit, after=at), Span(limit, around=at)):
-            page = paging.read_page(writer, stage.BEN, room.general, thread_id, span, now_ms=NOW)
+            page = direct.read_page(writer, stage.BEN, room.general, thread_id, span, now_ms=NOW)
             wanted = {one.reply_to_id for one in page.messages} - {None} - {one.id for one in page.messages}
             assert quoted(writer, room, span, thread_id) == sorted(filter(None, wanted), reverse=True)
 

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ids import ChannelId
-from shard import queries, search
 from shard.errors import BadSearchError, NotFoundError, RejectedError
-from shard.queries import HAS, IS, OPERATORS, TERMS_MAX, TEXT_LENGTH_MAX
+from shard.search import match, query
+from shard.search.query import HAS, IS, OPERATORS, TERMS_MAX, TEXT_LENGTH_MAX
 from tests.shard import direct, finding, stage
 from tests.shard.finding import Shard
 
@@ -87,7 +87,7 @@ def has(content: str, term: str) -> bool:
 
 
 @settings(max_examples=150)
-@given(corpus=CORPUS, terms=TERMS, common=st.sampled_from([search.COMMON, 0]))
+@given(corpus=CORPUS, terms=TERMS, common=st.sampled_from([match.COMMON, 0]))
 def test_words_phrases_beginnings_and_exclusions(
     file: Shard, corpus: list[str], terms: list[tuple[bool, str]], common: int
 ) -> None:
@@ -95,7 +95,7 @@ def test_words_phrases_beginnings_and_exclusions(
     text = " ".join(("-" if unwanted else "") + term for unwanted, term in terms)
     # With 0 no beginning is common, so the index is asked for all of them; in small rooms all are common.
     with finding.undone(file), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "COMMON", common)
+        patch.setattr(match, "COMMON", common)
         file.say(*corpus)
         if all(unwanted for unwanted, _ in terms):
             with pytest.raises(BadSearchError):
@@ -117,13 +117,13 @@ def test_the_index_proposes_whatever_a_look_finds(file: Shard, contents: list[st
     at = data.draw(st.integers(0, len(source) - 1))
     text = source[at : at + data.draw(st.integers(1, 6))] + data.draw(st.sampled_from(["", "", "*", " -b", ' -"é"']))
     with finding.undone(file), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "COMMON", 0)
+        patch.setattr(match, "COMMON", 0)
         file.say(*contents)
         try:
             found = file.find(text)
         except RejectedError:
             return
-        patch.setattr(search, "_by_words", lambda *_: None)
+        patch.setattr(match, "_by_words", lambda *_: None)
         assert found == file.find(text)
 
 
@@ -196,13 +196,13 @@ def test_scripts_of_the_world(shard: Shard, content: str, hits: list[str], misse
 
 def test_bounds_of_a_search_text() -> None:
     """A text at its bounds is searched for, one beyond them or without any word is refused."""
-    queries.parse(" ".join(f"w{number}" for number in range(TERMS_MAX)))
-    queries.parse("x" * TEXT_LENGTH_MAX)
+    query.parse(" ".join(f"w{number}" for number in range(TERMS_MAX)))
+    query.parse("x" * TEXT_LENGTH_MAX)
     too_much = [" ".join(f"w{number}" for number in range(TERMS_MAX + 1)), "x" * (TEXT_LENGTH_MAX + 1)]
     too_much.append("from:me " + " ".join(f"-w{number}" for number in range(TERMS_MAX)))
     for text in [*too_much, "", "   ", "-only -not", "!?", '""', "-👍", "-", "%", "->"]:
         with pytest.raises(BadSearchError):
-            queries.parse(text)
+            query.parse(text)
 
 
 def test_private_channels_do_not_leak(shard: Shard) -> None:

@@ -1,17 +1,19 @@
 """The operators of a search, against a plain look at everything that was said."""
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ids import MessageId, RoleId, ThreadId, UserId
-from shard import queries, search
 from shard.errors import BadSearchError, ForbiddenError, NotFoundError
+from shard.search import match, query
 from tests.shard import direct, finding, stage
 from tests.shard.finding import Shard
 
@@ -159,7 +161,7 @@ PARTS = st.lists(st.tuples(st.booleans(), st.sampled_from(list(ORACLE))), min_si
 
 
 @settings(max_examples=300, deadline=None)
-@given(said=st.lists(SAID, max_size=12), parts=PARTS, few=st.sampled_from([search.FEW, 0]), data=st.data())
+@given(said=st.lists(SAID, max_size=12), parts=PARTS, few=st.sampled_from([match.FEW, 0]), data=st.data())
 def test_operators_and_words_together(
     file: Shard, said: list[Said], parts: list[tuple[bool, str]], few: int, data: st.DataObject
 ) -> None:
@@ -167,7 +169,7 @@ def test_operators_and_words_together(
     same: newest first, and nothing of a channel that is hidden."""
     text = " ".join(("" if is_wanted else "-") + part for is_wanted, part in parts)
     with finding.undone(file), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "FEW", few)
+        patch.setattr(match, "FEW", few)
         for title in TITLES:  # so that every title means something
             file.thread(title, channel="topics")
         put(file, said)
@@ -215,9 +217,6 @@ def test_several_authors_channels_or_threads_mean_any_of_them(shard: Shard) -> N
         ("after:2024-13", "after:2024-13"),
         ("after:20240", "after:20240"),
         ("during:9999", "during:9999"),
-        ("x from: me", "from:: give its value right behind the colon, such as from:me"),
-        ('in:""', 'in:""'),
-        ("-thread:", "-thread:"),
     ],
 )
 def test_what_is_wrong_is_named(shard: Shard, text: str, says: str) -> None:
@@ -237,7 +236,7 @@ def test_what_only_looks_like_an_operator_is_words(shard: Shard) -> None:
     assert shard.find("https://x.org/a") == [texts[1]]
     assert shard.find('"from:me"') == [texts[2]]
     assert shard.find("FROM:Me IN:general") == texts[::-1]
-    assert queries.parse('x "from:me"').filters == ()
+    assert query.parse('x "from:me"').filters == ()
 
 
 def test_a_number_may_be_an_id_or_a_name(shard: Shard) -> None:
@@ -252,6 +251,27 @@ def test_a_number_may_be_an_id_or_a_name(shard: Shard) -> None:
     assert shard.find("in:777") == ["by ben", "in it"]
     named = finding.Shard(shard.connection, shard.writer, shard.room, {"55": stage.BEN})
     assert named.find("from:55") == ["by ben"]
+
+
+@pytest.mark.security
+def test_what_is_called_like_an_id_is_not_found_by_it(shard: Shard) -> None:
+    """Who bears another's id as a username is found with an @ alone; a thread or role called so is not the other."""
+    thread_id = shard.thread("plans")
+    shard.say("in the thread", thread_id=thread_id)
+    shard.say("in the likeness", thread_id=shard.thread(str(thread_id)))
+    assert shard.find(f"thread:{thread_id}") == ["in the thread"]
+    (asks,) = shard.say("calls ben")
+    (likeness,) = shard.say("calls the role")
+    shard.writer.run("UPDATE roles SET name = ? WHERE id = 77", (str(stage.BEN),))
+    shard.writer.run("INSERT INTO message_mentions VALUES (?, 'user', ?)", (asks, stage.BEN))
+    shard.writer.run("INSERT INTO message_mentions VALUES (?, 'role', 77)", (likeness,))
+    people = {str(stage.BEN): stage.BEN, f"@{stage.BEN}": stage.ANNA, "77": stage.BEN}
+    named = finding.Shard(shard.connection, shard.writer, shard.room, people)
+    assert named.find(f"mentions:{stage.BEN}") == ["calls ben"]
+    assert named.find("mentions:77") == ["calls the role"]
+    shard.say("by ben", by=stage.BEN)
+    assert named.find(f"from:{stage.BEN}") == ["by ben"]
+    assert named.find(f"from:@{stage.BEN} likeness") == ["in the likeness"]
 
 
 def test_what_the_server_tells_is_not_found(shard: Shard) -> None:
@@ -278,13 +298,67 @@ def test_history_that_may_not_be_read_is_not_searched(shard: Shard) -> None:
         shard.find("word in:nowhere")
 
 
-def test_dates_are_days_in_utc() -> None:
-    """A day, month or year is from its first to its last millisecond in UTC."""
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns"])
+def test_dates_are_days_of_a_time_zone(name: str) -> None:
+    """A day, month or year is from its first to its last millisecond there, also when the clock is changed on it."""
+    zone = ZoneInfo(name)
     for value, begin, end in (
-        ("2024-02-29", datetime(2024, 2, 29, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)),
-        ("2024-11", datetime(2024, 11, 1, tzinfo=UTC), datetime(2024, 12, 1, tzinfo=UTC)),
-        ("2024-12", datetime(2024, 12, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)),
-        ("2023", datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)),
+        ("2024-02-29", datetime(2024, 2, 29, tzinfo=zone), datetime(2024, 3, 1, tzinfo=zone)),
+        ("2024-10-27", datetime(2024, 10, 27, tzinfo=zone), datetime(2024, 10, 28, tzinfo=zone)),
+        ("2024-11", datetime(2024, 11, 1, tzinfo=zone), datetime(2024, 12, 1, tzinfo=zone)),
+        ("2024-12", datetime(2024, 12, 1, tzinfo=zone), datetime(2025, 1, 1, tzinfo=zone)),
+        ("2023", datetime(2023, 1, 1, tzinfo=zone), datetime(2024, 1, 1, tzinfo=zone)),
     ):
-        (one,) = queries.parse(f"during:{value}").filters
-        assert queries.period(one) == (begin.timestamp() * 1000, end.timestamp() * 1000)
+        (one,) = query.parse(f"during:{value}").filters
+        assert query.period(one, zone) == (begin.timestamp() * 1000, end.timestamp() * 1000)
+
+
+PASTED = [
+    ("git commit --amend", "git commit --amend -m done"),
+    ("From: Bob", "From: Bob Subject: hi"),
+    ("is: open", "is: open"),
+    ("before: noon", "not before: noon"),
+    ("--", "a -- b"),
+    ("in: -- x", "in: -- x"),
+    ("-- moss", "moss"),
+    ('from:"" x', "from x"),
+    ("f --thread: x", "f thread x"),
+]
+"""Texts as they are pasted into a search, and messages that have their words."""
+
+
+@pytest.mark.parametrize(("pasted", "said"), PASTED)
+def test_pasted_text_is_words(shard: Shard, pasted: str, said: str) -> None:
+    """An operator has its value right behind the colon, and one minus before it excludes: all else is words."""
+    if pasted == "--":
+        with pytest.raises(BadSearchError):
+            query.parse(pasted)
+        return
+    assert query.parse(pasted).filters == ()
+    assert query.parse(pasted).unwanted == ()
+    shard.say(said, "something else")
+    assert shard.find(pasted) == [said]
+
+
+def test_an_operator_without_its_value_excludes_a_word(shard: Shard) -> None:
+    """A minus holds for whatever word follows, a lone operator's too."""
+    shard.say("from here", "nowhere")
+    assert shard.find("here -from:") == []
+    assert shard.find("nowhere -from:") == ["nowhere"]
+
+
+def test_names_in_operators_are_found_in_all_spellings(shard: Shard) -> None:
+    """Channels, threads and roles are meant in whatever case and composition of their names, deleted ones not."""
+    shard.writer.run("UPDATE channels SET name = 'Café Straße' WHERE name = 'general'")
+    shard.writer.run("UPDATE roles SET name = 'Дежурные Й' WHERE id = 77")
+    (asks,) = shard.say("calls the role", thread_id=shard.thread("Κόσμος Straße"))
+    shard.writer.run("INSERT INTO message_mentions VALUES (?, 'role', 77)", (asks,))
+    for form in ("NFC", "NFD"):
+        for text in ('in:"#café straße"', 'in:"CAFÉ STRASSE"', 'mentions:"дежурные й"', 'thread:"ΚΌΣΜΟΣ strasse"'):
+            assert shard.find(unicodedata.normalize(form, text)) == ["calls the role"]
+    for text in ('in:"cafe strasse"', 'thread:"Κοσμος Straße"'):
+        with pytest.raises(NotFoundError):
+            shard.find(text)
+    other = shard.room.channels["other"]
+    shard.writer.run("UPDATE channels SET name = 'café STRASSE', deleted_at = 1 WHERE id = ?", (other,))
+    assert shard.find('in:"café STRASSE"') == ["calls the role"]

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ids import MessageId, UserId
-from shard import search
-from shard.acts import searching
-from shard.acts.searching import Ranking
+from shard.actions import search
+from shard.actions.search import Newest, Place, Ranking
+from shard.search import match
 from tests.shard import direct, finding, stage
 from tests.shard.finding import Shard
 
@@ -38,7 +38,7 @@ def test_pages_of_results(shard: Shard) -> None:
     assert [len(page.messages) for page in pages] == [7, 7, 7, 4]
     assert not any(page.is_cut for page in pages)
     assert [len(page.messages) for page in shard.walk("word", limit=25)] == [25]
-    assert shard.find("word", before=0) == []
+    assert shard.find("word", place=Newest(0)) == []
 
 
 TEXTS = st.lists(
@@ -64,15 +64,15 @@ SEARCHES = [
 
 
 @settings(max_examples=60)
-@given(said=TEXTS, text=st.sampled_from(SEARCHES), limit=st.integers(1, 9), few=st.sampled_from([search.FEW, 3, 0]))
+@given(said=TEXTS, text=st.sampled_from(SEARCHES), limit=st.integers(1, 9), few=st.sampled_from([match.FEW, 3, 0]))
 def test_a_search_without_time_still_comes_to_its_end(
     file: Shard, said: list[tuple[str, str, UserId]], text: str, limit: int, few: int
 ) -> None:
     """With no time at all every request still gets on, and together they find what one with time enough finds, however
     much is hidden and whichever way the candidates come."""
     with finding.undone(file), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "FEW", few)
-        patch.setattr(search, "CHUNK_MAX", 4)
+        patch.setattr(match, "FEW", few)
+        patch.setattr(match, "CHUNK_MAX", 4)
         for content, channel, user_id in said:
             file.say(content, channel=channel, by=user_id)
         direct.make_private(file.writer, file.room, "other")
@@ -85,13 +85,13 @@ def test_a_search_without_time_still_comes_to_its_end(
 
 def test_hidden_matches_are_passed_over_in_bounded_steps(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many matches are hidden, a search without time ends, and the place to go on tells of none of them."""
-    monkeypatch.setattr(search, "CHUNK_MAX", 50)
+    monkeypatch.setattr(match, "CHUNK_MAX", 50)
     (visible,) = shard.say("word seen", at=finding.NOW - 10 * DAY_MS)
     shard.say(*["word hidden"] * 300, channel="other")
     direct.make_private(shard.writer, shard.room, "other")
     first = shard.search("word", limit=10, seconds=-1.0)
     assert (first.messages, first.is_cut, first.next_place) == ([], True, (visible + 1,))
-    second = shard.search("word", limit=10, seconds=-1.0, before=visible + 1)
+    second = shard.search("word", limit=10, seconds=-1.0, place=Newest(visible + 1))
     assert ([message.id for message in second.messages], second.is_cut) == ([visible], False)
     ended = shard.search("word after:2025-06-10", limit=10, seconds=-1.0)
     assert (ended.messages, ended.is_cut, ended.next_place) == ([], False, None)
@@ -101,9 +101,9 @@ def test_hidden_matches_are_passed_over_in_bounded_steps(shard: Shard, monkeypat
 
 
 def test_a_deadline_leaves_what_was_found(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the lane stops a search, it answers with what it has and where to go on; with nothing it has no answer."""
+    """A search that the deadline stops returns its hits and the place to continue; without hits it has no answer."""
     sent = shard.say("c++ first", *["c alone"] * 20, "c++ last")
-    chunk, chunks_left = search._chunk, 0
+    chunk, chunks_left = match._chunk, 0
 
     def stopped(*arguments: Any) -> Any:
         nonlocal chunks_left
@@ -112,7 +112,7 @@ def test_a_deadline_leaves_what_was_found(shard: Shard, monkeypatch: pytest.Monk
             raise apsw.InterruptError
         return chunk(*arguments)
 
-    monkeypatch.setattr(search, "_chunk", stopped)
+    monkeypatch.setattr(match, "_chunk", stopped)
     chunks_left = 1
     cut = shard.search("c++", limit=5)
     assert ([message.id for message in cut.messages], cut.next_place, cut.is_cut) == ([sent[-1]], (sent[-1],), True)
@@ -140,11 +140,11 @@ def test_pages_of_a_ranking(shard: Shard, limit: int) -> None:
     everything = [message.id for message in shard.rank("word").messages]
     assert len(everything) == 20
     walked: list[MessageId] = []
-    ranking: Ranking | None = Ranking()
-    while ranking is not None:
-        page = shard.rank("word", ranking, limit=limit)
+    place: Place | None = Ranking()
+    while place is not None:
+        page = shard.rank("word", place, limit=limit)
         walked += [message.id for message in page.messages]
-        ranking = None if page.next_place is None else Ranking(*page.next_place)
+        place = page.next_place
         shard.say("word word word word word word")
     assert walked == everything
     oldest = sorted(everything)[5]
@@ -154,12 +154,12 @@ def test_pages_of_a_ranking(shard: Shard, limit: int) -> None:
 
 def test_only_the_newest_are_ranked(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     """More matches than can be ranked are cut, and every page of the ranking says so."""
-    monkeypatch.setattr(searching, "RANKED_MAX", 6)
+    monkeypatch.setattr(search, "RANKED_MAX", 6)
     sent = shard.say("word word word", *(f"word {number}" for number in range(6)))
     first = shard.rank("word", limit=4)
     assert first.is_cut
     assert first.next_place is not None
-    second = shard.rank("word", Ranking(*first.next_place), limit=4)
+    second = shard.rank("word", first.next_place, limit=4)
     assert (second.is_cut, second.next_place) == (True, None)
     assert {message.id for page in (first, second) for message in page.messages} == set(sent[1:])
     assert not shard.rank("5").is_cut

@@ -12,13 +12,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from shard import search
+from shard.search import match
 from tests.shard import finding, stage
 from tests.shard.finding import Shard
 
 pytestmark = pytest.mark.slow
 
-_WORD = re.compile(r"[^\W_]+")
+_WORD = re.compile(r"(?:[^\W_]|[\ue000-\uf8ff])+")
+_UNDRAWN = "\u00ad\u200b\u200c\u200d\u200e\u2060\ufe0f\ufeff"
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,12 @@ def shard(lines: list[dict[str, str | int]], tmp_path_factory: pytest.TempPathFa
 
 
 def plain(text: str) -> list[str]:
-    """Return the words of a text in lower case, without accents."""
-    folded = unicodedata.normalize("NFD", text.lower())
-    return _WORD.findall("".join(character for character in folded if not unicodedata.combining(character)))
+    """Return the words of a text in lower case, without accents and in compatibility form, but for sets of numbers."""
+    folded = "".join(
+        one if one in "\u2102\u210d\u2115\u2119\u211a\u211d\u2124" else unicodedata.normalize("NFKD", one).casefold()
+        for one in text
+    )
+    return _WORD.findall("".join(one for one in folded if not unicodedata.combining(one) and one not in _UNDRAWN))
 
 
 def has(spaced: str, term: str) -> bool:
@@ -70,12 +74,12 @@ def queries_of(said: list[list[str]]) -> Iterator[list[str]]:
         yield [f'"{" ".join(words[at : at + chance.randint(2, 4)])}"']
 
 
-@pytest.mark.parametrize("common", [search.COMMON, 0])
+@pytest.mark.parametrize("common", [match.COMMON, 0])
 def test_what_was_said_is_found(
     shard: Shard, lines: list[dict[str, str | int]], monkeypatch: pytest.MonkeyPatch, common: int
 ) -> None:
     """Every search finds exactly the messages that a plain look at all of them finds, newest first, in pages too."""
-    monkeypatch.setattr(search, "COMMON", common)
+    monkeypatch.setattr(match, "COMMON", common)
     rows = shard.writer.all("SELECT content FROM messages WHERE user_id = ? ORDER BY id DESC", (stage.ANNA,))
     contents = [row[0] for row in rows]
     assert len(contents) == len(lines)

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ids import MessageId, ThreadId, UserId
-from shard import queries
-from shard.acts import branching, searching, talking
-from shard.acts.paging import Span
+from shard.actions import messages, threads
+from shard.actions.pages import Span
+from shard.actions.search import SearchRequest
 from shard.errors import ConflictError
+from shard.history.search import Searches
+from shard.search import query
 from tests.shard import stage
 
 CHANNELS = st.sampled_from(["general", "other", "flat"])
@@ -68,7 +70,7 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(channel=CHANNELS, texts=st.lists(WORDS, min_size=2, max_size=8))
     def send_together(self, channel: str, texts: list[str]) -> None:
-        async def together() -> list[talking.Sent]:
+        async def together() -> list[messages.Sent]:
             return await asyncio.gather(*(self.it.send(self.room, text, channel=channel) for text in texts))
 
         for sent, text in zip(self.runner.run(together()), texts, strict=True):
@@ -97,7 +99,7 @@ class RoomMachine(RuleBasedStateMachine):
             channel_id = self.room.channels[channel]
             opening = self.it.pool.write(
                 self.room.id,
-                branching.open_thread,
+                threads.open_thread,
                 stage.ANNA,
                 channel_id,
                 title,
@@ -139,16 +141,9 @@ class RoomMachine(RuleBasedStateMachine):
 
     @rule(word=st.sampled_from(["red", "green", "blue", "赤い", "赤", "cafe", "gr*"]))
     def search(self, word: str) -> None:
-        asking = self.it.pool.search(
-            5,
-            self.room.id,
-            searching.search_messages,
-            stage.BEN,
-            queries.parse(word),
-            limit=10_000,
-            seconds=5,
-            now_ms=self.it.now_ms,
-        )
+        searches = Searches(self.it.pool, stage.NOTHING_ARCHIVED)
+        request = SearchRequest(query=query.parse(word), limit=10_000, seconds=5, deadline_seconds=5)
+        asking = searches.search_room(self.room.id, stage.BEN, request, now_ms=self.it.now_ms)
 
         async def ask() -> list[MessageId]:
             return [message.id for message in (await asking).messages]
@@ -159,10 +154,10 @@ class RoomMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_room_is_as_the_model(self) -> None:
-        for channel, messages in self.said.items():
+        for channel, said in self.said.items():
             page = self.runner.run(self.it.page(self.room, channel=channel))
             there = [(message.id, message.content, message.thread_id) for message in reversed(page.messages)]
-            assert there == messages
+            assert there == said
         assert [message.id for message in self.it.messages(self.room)] == self.told
 
     def teardown(self) -> None:

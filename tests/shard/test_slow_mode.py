@@ -7,11 +7,11 @@ import pytest
 
 from ids import ThreadId, UserId
 from shard import permissions
-from shard.acts import amending, branching, talking
-from shard.acts.talking import Sent
-from shard.connections import Writer
+from shard.actions import messages, threads
+from shard.actions.messages import Sent
+from shard.engine.connections import Writer
 from shard.errors import SlowModeError
-from shard.messages import Draft
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -39,7 +39,7 @@ def send(
 ) -> Sent:
     writer, room = shard
     draft = Draft("x", nonce, thread_id)
-    return talking.send_message(writer, user_id, room.channels[channel], draft, now_ms=at, sent_at=sent_at)
+    return messages.send_message(writer, user_id, room.channels[channel], draft, now_ms=at, sent_at=sent_at)
 
 
 @pytest.mark.parametrize(("waited_ms", "left"), [(0, 30), (1, 30), (1_000, 29), (29_001, 1), (29_999, 1)])
@@ -60,11 +60,11 @@ def test_a_message_waits_for_the_pause(shard: Shard, waited_ms: int, left: int) 
 def test_threads_and_deletions_do_not_shorten_it(shard: Shard) -> None:
     """A thread of the channel is the channel, and a deleted message was sent."""
     writer, room = shard
-    thread = branching.open_thread(writer, stage.BEN, room.general, "t", now_ms=NOW)
+    thread = threads.open_thread(writer, stage.BEN, room.general, "t", now_ms=NOW)
     sent = send(shard)
     with pytest.raises(SlowModeError):
         send(shard, thread_id=thread.id)
-    amending.delete_message(writer, stage.ANNA, room.general, sent.message.id, now_ms=NOW)
+    messages.delete_message(writer, stage.ANNA, room.general, sent.message.id, now_ms=NOW)
     with pytest.raises(SlowModeError):
         send(shard)
 
@@ -72,7 +72,7 @@ def test_threads_and_deletions_do_not_shorten_it(shard: Shard) -> None:
 def test_what_the_server_tells_and_imports_do_not_count(shard: Shard) -> None:
     """Whoever opened a thread or has imported history may speak at once, and an import never waits."""
     writer, room = shard
-    branching.open_thread(writer, stage.ANNA, room.general, "t", now_ms=NOW)
+    threads.open_thread(writer, stage.ANNA, room.general, "t", now_ms=NOW)
     for _ in range(2):
         send(shard, sent_at=NOW - 3_600_000)
     send(shard)

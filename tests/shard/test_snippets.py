@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+import apsw.unicode
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shard import snippets, words
-from shard.snippets import LENGTH_MAX, SLACK, Snippet
-from shard.terms import Text, merged
+from shard.search import snippets
+from shard.search.snippets import LENGTH_MAX, SLACK, Snippet
+from shard.search.terms import merged
 from tests.shard import finding
 from tests.shard.finding import Shard
 
@@ -112,38 +113,26 @@ def test_a_snippet_is_a_piece_of_its_message(content: str, data: st.DataObject) 
 
 
 def test_no_character_is_cut() -> None:
-    """An end never falls between a letter and its accent, or inside an emoji of several parts."""
-    for whole in ("e\u0301", "👍🏽", "👩\u200d💻", "❤\ufe0f", "กั"):
+    """An end never falls between a letter and its accent, or inside an emoji or a syllable of several parts."""
+    england = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+    family = "👨🏽\u200d👩🏽\u200d👧\u200d👦"
+    parts = [
+        "e\u0301", "👍🏽", "👩\u200d💻", "❤\ufe0f", "กั", "🇩🇪🇸🇪", "🇩🇪", "각", england, family, "क्ष", "1\ufe0f\u20e3"
+    ]  # fmt: skip
+    for whole in parts:
         for shift in range(8):
             content = "x" * shift + whole * 300
             text = snippets.cut(content, [(400, 402)]).text.strip("…").lstrip("x")
-            assert text.replace(whole, "") == ""
+            assert set(apsw.unicode.grapheme_iter(text)) == set(apsw.unicode.grapheme_iter(whole))
 
 
-@settings(max_examples=200)
-@given(
-    content=st.text(
-        st.sampled_from("ab 日本語กั가e\u0301👍_é\u3099ｶ々𠮷") | st.characters(exclude_categories=["Cs"]), max_size=40
-    )
-)
-@example("か\u3099き")
-def test_every_word_of_the_index_has_its_place(file: Shard, content: str) -> None:
-    """A text is laid out as it is indexed, and each word's place in the content holds that word."""
-    laid_out, places = words.laid_out(content)
-    assert laid_out == (words.to_index(content) or content)
-    assert places is None or len(places) == len(laid_out)
-    text = Text(file.writer, content)
-    for at, word in enumerate(text.words):
-        begin, end = text.place(at, at)
-        assert [said for _, _, said in file.writer.tokens(content[begin:end])] == [word]
-
-
-def test_the_index_cuts_words_as_the_search_does(file: Shard) -> None:
-    """The tokenizer that finds places is the one of the index's schema."""
-    ((sql,),) = file.writer.all("SELECT sql FROM sqlite_schema WHERE name = 'messages_fts'")
-    name, arguments = words.TOKENIZER
-    quoted = " ".join(one if one.isalnum() or "_" in one else f"'{one}'" for one in arguments)
-    assert f'tokenize = "{name} {quoted}"' in sql
+def test_a_heap_of_marks_is_cut() -> None:
+    """A letter under a thousand marks does not make a snippet longer, or empty."""
+    content = f"word {'z' + chr(0x301) * 1_000} needle"
+    for place in [(0, 4), (5, 6), (len(content) - 6, len(content))]:
+        text, matches = snippets.cut(content, [place])
+        assert len(text) <= LENGTH_MAX + 2
+        assert matches
 
 
 def test_overlapping_places_are_one() -> None:

@@ -7,13 +7,13 @@ import pytest
 
 from ids import ChannelId, ThreadId, UserId
 from shard import permissions
-from shard.acts import branching, paging, talking
-from shard.acts.branching import ThreadChange
-from shard.acts.paging import Span
-from shard.connections import Writer
+from shard.actions import messages, threads
+from shard.actions.pages import Span
+from shard.actions.threads import ThreadChange
+from shard.engine.connections import Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
-from shard.messages import Draft
-from shard.threads import State, Thread
+from shard.tables.messages import Draft
+from shard.tables.threads import State, Thread
 from tests.shard import direct, stage
 
 NOW = stage.NOW_MS
@@ -34,7 +34,7 @@ def shard(tmp_path: Path) -> Iterator[Shard]:
 def opened(shard: Shard, title: str = "topic", *, by: UserId = stage.ANNA, channel: str = "general") -> Thread:
     """Open a thread."""
     writer, room = shard
-    thread = branching.open_thread(writer, by, room.channels[channel], title, now_ms=NOW)
+    thread = threads.open_thread(writer, by, room.channels[channel], title, now_ms=NOW)
     writer.settle()
     return thread
 
@@ -42,19 +42,19 @@ def opened(shard: Shard, title: str = "topic", *, by: UserId = stage.ANNA, chann
 def changed(shard: Shard, thread: Thread, by: UserId, *, now_ms: int = NOW, **wanted: object) -> Thread:
     """Change a thread."""
     change = ThreadChange(**wanted)  # type: ignore[arg-type]
-    return branching.change_thread(shard[0], by, thread.channel_id, thread.id, change, reason="why not", now_ms=now_ms)
+    return threads.change_thread(shard[0], by, thread.channel_id, thread.id, change, reason="why not", now_ms=now_ms)
 
 
 def say(shard: Shard, thread: Thread, by: UserId = stage.ANNA, *, now_ms: int = NOW) -> None:
     """Write in a thread."""
     draft = Draft("hello", thread_id=thread.id)
-    talking.send_message(shard[0], by, thread.channel_id, draft, now_ms=now_ms)
+    messages.send_message(shard[0], by, thread.channel_id, draft, now_ms=now_ms)
     shard[0].settle()
 
 
 def again(shard: Shard, thread: Thread, *, now_ms: int = NOW) -> Thread:
     """Look at a thread anew, as somebody else."""
-    return branching.get_thread(shard[0], stage.BEN, thread.channel_id, thread.id, now_ms=now_ms)
+    return threads.get_thread(shard[0], stage.BEN, thread.channel_id, thread.id, now_ms=now_ms)
 
 
 def titles(shard: Shard, state: State, *, now_ms: int = NOW, limit: int = 10) -> list[str]:
@@ -63,7 +63,7 @@ def titles(shard: Shard, state: State, *, now_ms: int = NOW, limit: int = 10) ->
     found: list[Thread] = []
     before: tuple[int, ThreadId] | None = None
     while True:
-        page = branching.list_threads(
+        page = threads.list_threads(
             writer, stage.BEN, room.general, state=state, before=before, limit=limit, now_ms=now_ms
         )
         found += page
@@ -74,7 +74,7 @@ def titles(shard: Shard, state: State, *, now_ms: int = NOW, limit: int = 10) ->
 
 def active(shard: Shard, by: UserId = stage.BEN, *, now_ms: int = NOW) -> list[str]:
     """Return the titles of the room's active threads."""
-    return [one.title for one in branching.list_active(shard[0], by, before=None, limit=10, now_ms=now_ms)]
+    return [one.title for one in threads.list_active(shard[0], by, before=None, limit=10, now_ms=now_ms)]
 
 
 def written(shard: Shard, table: str) -> list[tuple[object, ...]]:
@@ -133,7 +133,7 @@ def test_a_timed_out_opener_changes_nothing(shard: Shard) -> None:
     """A time-out leaves reading a thread and takes changing it."""
     thread = opened(shard)
     direct.time_out(shard[0], stage.ANNA, NOW + 1)
-    branching.get_thread(shard[0], stage.ANNA, thread.channel_id, thread.id, now_ms=NOW)
+    threads.get_thread(shard[0], stage.ANNA, thread.channel_id, thread.id, now_ms=NOW)
     with pytest.raises(ForbiddenError):
         changed(shard, thread, stage.ANNA, title="mine")
     assert changed(shard, thread, stage.ANNA, title="mine", now_ms=NOW + 1).title == "mine"
@@ -169,9 +169,9 @@ def test_a_thread_of_elsewhere_is_not_there(shard: Shard) -> None:
     thread = opened(shard)
     other = shard[1].channels["other"]
     with pytest.raises(NotFoundError):
-        branching.get_thread(shard[0], stage.ANNA, other, thread.id, now_ms=NOW)
+        threads.get_thread(shard[0], stage.ANNA, other, thread.id, now_ms=NOW)
     with pytest.raises(NotFoundError):
-        branching.change_thread(shard[0], stage.ANNA, other, thread.id, ThreadChange("x"), now_ms=NOW)
+        threads.change_thread(shard[0], stage.ANNA, other, thread.id, ThreadChange("x"), now_ms=NOW)
 
 
 def test_a_quiet_thread_falls_asleep(shard: Shard) -> None:
@@ -193,7 +193,7 @@ def test_an_archived_thread_is_woken_by_a_message(shard: Shard) -> None:
     thread = opened(shard)
     changed(shard, thread, stage.ANNA, is_archived=True)
     draft = Draft("old", thread_id=thread.id)
-    talking.send_message(shard[0], stage.BEN, thread.channel_id, draft, now_ms=NOW, sent_at=NOW - HOUR)
+    messages.send_message(shard[0], stage.BEN, thread.channel_id, draft, now_ms=NOW, sent_at=NOW - HOUR)
     assert again(shard, thread).is_archived
     say(shard, thread, stage.BEN)
     assert not again(shard, thread).is_archived
@@ -234,9 +234,7 @@ def test_titles_are_completed(shard: Shard) -> None:
 
     def complete(beginning: str, state: State = "all", limit: int = 10) -> list[str]:
         writer, room = shard
-        found = branching.complete_title(
-            writer, stage.BEN, room.general, beginning, state=state, limit=limit, now_ms=NOW
-        )
+        found = threads.complete_title(writer, stage.BEN, room.general, beginning, state=state, limit=limit, now_ms=NOW)
         return [thread.title for thread in found]
 
     assert complete("MOS") == ["mos", "Moss", "moss or feathers", "Most of it"]
@@ -267,7 +265,7 @@ def test_the_channel_is_told_of_a_new_thread(shard: Shard) -> None:
     thread = opened(shard)
 
     def told(channel_id: ChannelId) -> list[tuple[str, str | None, UserId]]:
-        page = paging.read_page(writer, stage.BEN, channel_id, None, Span(), now_ms=NOW)
+        page = direct.read_page(writer, stage.BEN, channel_id, None, Span(), now_ms=NOW)
         return [(one.content_type, one.metadata, one.user_id) for one in page.messages]
 
     metadata = f'{{"kind":"thread_created","thread_id":"{thread.id}","title":"topic"}}'

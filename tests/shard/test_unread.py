@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 import ids
 from ids import MessageId, UserId
-from shard import permissions, read_markers
-from shard.acts import branching, joining, reading, talking
+from shard import permissions
+from shard.actions import members, messages, threads, unread
 from shard.errors import ForbiddenError, NotFoundError
-from shard.messages import Draft
+from shard.tables import read_markers
+from shard.tables.messages import Draft
 from tests.shard import direct, stage, unread_model
 from tests.shard.unread_model import PLACES, READER, START, WORDS, Model, Shard, say
 
@@ -31,6 +32,8 @@ steps = st.one_of(
     st.tuples(st.just("mark"), places, st.none() | numbers, st.booleans()),
     st.tuples(st.just("mark"), places, st.none() | numbers, st.booleans()),
     st.tuples(st.just("delete"), numbers),
+    st.tuples(st.just("move"), numbers, places),
+    st.tuples(st.just("move"), numbers, places),
     st.tuples(st.sampled_from(["mark_room", "turn_role", "come_or_go", "turn_private"])),
 )
 
@@ -38,8 +41,8 @@ steps = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(history=st.lists(steps, min_size=6, max_size=25))
 def test_counts_are_those_of_a_plain_model(shard: Shard, history: list[tuple[object, ...]]) -> None:
-    """Whatever is sent, deleted, read, marked as unread, joined, left, hidden or granted, in whatever order, each
-    channel, each thread and the inbox have what the model has."""
+    """Whatever is sent, deleted, moved, read, marked as unread, joined, left, hidden or granted, in whatever order,
+    each channel, each thread and the inbox have what the model has."""
     with direct.undone(shard.connection, shard.writer):
         model = Model(shard)
         for name, *arguments in history:
@@ -51,18 +54,18 @@ def test_counts_are_those_of_a_plain_model(shard: Shard, history: list[tuple[obj
 
 def count(shard: Shard) -> read_markers.ChannelUnread:
     """Return what the reader has not read of `general`."""
-    return reading.count_unread(shard.writer, READER, now_ms=START)[0]
+    return unread.count_unread(shard.writer, READER, now_ms=START)[0]
 
 
 def threads_left(shard: Shard) -> list[read_markers.ThreadUnread]:
     """Return the threads in which the reader has not read all."""
-    return reading.count_unread_threads(shard.writer, READER, now_ms=START).threads
+    return unread.count_unread_threads(shard.writer, READER, now_ms=START).threads
 
 
 def mark(shard: Shard, last_read_id: MessageId | None, *, may_go_back: bool = False, thread: int | None = None) -> int:
     """Move the reader's marker of `general`."""
     thread_id = None if thread is None else shard.threads[thread]
-    return reading.mark_read(
+    return unread.mark_read(
         shard.writer, READER, shard.room.general, thread_id, last_read_id, may_go_back=may_go_back, now_ms=START
     )
 
@@ -72,7 +75,7 @@ def test_counts_are_capped(shard: Shard) -> None:
     with direct.undone(shard.connection, shard.writer):
         first = say(shard, 1_001, place=("general", 0))[0]
         assert (count(shard).unread_count, count(shard).is_capped) == (1_000, True)
-        (thread,) = reading.count_unread_threads(shard.writer, READER, now_ms=START).threads
+        (thread,) = unread.count_unread_threads(shard.writer, READER, now_ms=START).threads
         assert (thread.unread_count, thread.is_capped) == (1_000, True)
         mark(shard, MessageId(first + 1))
         assert (count(shard).unread_count, count(shard).is_capped) == (999, False)
@@ -99,8 +102,8 @@ def test_a_mention_in_a_thread_marked_as_unread_counts(shard: Shard) -> None:
 def test_messages_of_the_server_are_not_unread(shard: Shard) -> None:
     """That a thread was opened or a member joined leaves nothing to read."""
     with direct.undone(shard.connection, shard.writer):
-        branching.open_thread(shard.writer, stage.BEN, shard.room.general, "news", now_ms=START)
-        joining.join(shard.writer, UserId(99), now_ms=START)
+        threads.open_thread(shard.writer, stage.BEN, shard.room.general, "news", now_ms=START)
+        members.join(shard.writer, UserId(99), now_ms=START)
         shard.writer.settle()
         assert count(shard).unread_count == 0
         assert count(shard).last_message_id is not None
@@ -143,13 +146,13 @@ def test_what_was_said_while_one_was_away_is_not_unread(shard: Shard) -> None:
         mark(shard, first, thread=0)
         mark(shard, first)
         mark(shard, MessageId(first - 1), thread=0, may_go_back=True)
-        joining.leave(shard.writer, READER, now_ms=START)
+        members.leave(shard.writer, READER, now_ms=START)
         say(shard, 2, f"<@{READER}> @everyone", place=("general", 0))
-        joining.join(shard.writer, READER, now_ms=START + 1)
+        members.join(shard.writer, READER, now_ms=START + 1)
         shard.writer.settle()
         assert (count(shard).unread_count, threads_left(shard)) == (0, [])
         draft = Draft("welcome back", thread_id=shard.threads[0])
-        talking.send_message(shard.writer, stage.BEN, shard.room.general, draft, now_ms=START + 1)
+        messages.send_message(shard.writer, stage.BEN, shard.room.general, draft, now_ms=START + 1)
         shard.writer.settle()
         assert (count(shard).unread_count, [one.unread_count for one in threads_left(shard)]) == (1, [1])
 
@@ -168,9 +171,12 @@ def test_whoever_may_not_read_has_nothing_to_read(shard: Shard) -> None:
         say(shard, 1, f"<@{READER}>")
         assert count(shard).mention_count == 1
         direct.deny_everyone(shard.writer, shard.room, permissions.READ_HISTORY)
-        assert reading.count_unread_threads(shard.writer, READER, now_ms=START) == ([], [])
-        assert reading.list_mentions(shard.writer, READER, before=None, limit=9, now_ms=START) == []
-        assert reading.export_messages(shard.writer, READER, after=MessageId(0), limit=9, now_ms=START) == []
+        assert unread.count_unread_threads(shard.writer, READER, now_ms=START) == ([], [])
+        export = direct.history(shard.writer).export_messages(
+            shard.room.id, READER, after=MessageId(0), limit=9, now_ms=START
+        )
+        assert unread_model.called(shard, before=None, limit=9) == []
+        assert direct.answer(export).rows == []
         with pytest.raises(ForbiddenError):
             mark(shard, None)
 
@@ -181,9 +187,51 @@ def test_markers_leave_no_event(shard: Shard) -> None:
         say(shard, 1)
         before = shard.writer.one("SELECT max(seq) FROM events")
         mark(shard, None)
-        reading.mark_room_read(shard.writer, READER, now_ms=START)
-        reading.set_level(shard.writer, READER, shard.room.general, "none", now_ms=START)
+        unread.mark_room_read(shard.writer, READER, now_ms=START)
+        unread.set_level(shard.writer, READER, shard.room.general, "none", now_ms=START)
         assert shard.writer.one("SELECT max(seq) FROM events") == before
+
+
+def move(shard: Shard, message_id: MessageId, thread: int | None) -> None:
+    """Move a message of `general`."""
+    thread_id = None if thread is None else shard.threads[thread]
+    messages.move_messages(shard.writer, stage.OWNER, shard.room.general, [message_id], thread_id, now_ms=START)
+    shard.writer.settle()
+
+
+def test_a_move_leaves_unread_what_was_unread(shard: Shard) -> None:
+    """An unread mention that is moved behind the marker of a thread is unread there and elsewhere, until it is read."""
+    with direct.undone(shard.connection, shard.writer):
+        unread_one = say(shard, 1, WORDS["member"])[0]
+        say(shard, 1, place=("general", 0))
+        mark(shard, None, thread=0)
+        before = (count(shard).unread_count, count(shard).mention_count)
+        assert before == (1, 1)
+        for thread in (0, None, 1, 0):
+            move(shard, unread_one, thread)
+            assert (count(shard).unread_count, count(shard).mention_count) == before
+        (left,) = threads_left(shard)
+        assert (left.thread_id, left.unread_count, left.mention_count) == (shard.threads[0], 1, 1)
+        mark(shard, unread_one, thread=0)
+        assert (count(shard).unread_count, threads_left(shard)) == (0, [])
+
+
+@pytest.mark.parametrize("thread", [0, None])
+def test_a_move_leaves_read_what_was_read(shard: Shard, thread: int | None) -> None:
+    """A mention that was read stays read where the marker is further back, until somebody marks it as unread."""
+    with direct.undone(shard.connection, shard.writer):
+        first = say(shard, 1, place=("general", 0))[0]
+        read_one = say(shard, 1, WORDS["member"], place=("general", 1))[0]
+        mark(shard, None)
+        mark(shard, MessageId(first - 1), thread=thread, may_go_back=True)
+        mark(shard, None, thread=1)
+        before = (count(shard).unread_count, count(shard).mention_count)
+        assert before == (1, 0)
+        for number in (thread, 1, thread):
+            move(shard, read_one, number)
+            assert (count(shard).unread_count, count(shard).mention_count) == before
+        mark(shard, MessageId(first - 1), thread=thread, may_go_back=True)
+        assert (count(shard).unread_count, count(shard).mention_count) == (1, 0) if thread == 0 else (2, 1)
 
 
 def test_threads_marked_as_unread_are_looked_at_to_their_cap(shard: Shard) -> None:
@@ -201,15 +249,15 @@ def test_a_levels_of_hidden_channels_are_not_told(shard: Shard) -> None:
     """One's own levels are listed for the channels that one sees, and come with what is unread of them."""
     with direct.undone(shard.connection, shard.writer):
         writer, other = shard.writer, shard.room.channels["other"]
-        reading.set_level(writer, READER, other, "none", now_ms=START)
-        reading.set_level(writer, READER, shard.room.general, "all", now_ms=START)
-        reading.set_level(writer, READER, shard.room.general, "mentions", now_ms=START)
+        unread.set_level(writer, READER, other, "none", now_ms=START)
+        unread.set_level(writer, READER, shard.room.general, "all", now_ms=START)
+        unread.set_level(writer, READER, shard.room.general, "mentions", now_ms=START)
         assert count(shard).level == "mentions"
-        assert reading.list_levels(writer, READER, now_ms=START) == [(shard.room.general, "mentions"), (other, "none")]
-        assert reading.list_levels(writer, stage.BEN, now_ms=START) == []
+        assert unread.list_levels(writer, READER, now_ms=START) == [(shard.room.general, "mentions"), (other, "none")]
+        assert unread.list_levels(writer, stage.BEN, now_ms=START) == []
         direct.make_private(writer, shard.room, "other")
-        assert reading.list_levels(writer, READER, now_ms=START) == [(shard.room.general, "mentions")]
+        assert unread.list_levels(writer, READER, now_ms=START) == [(shard.room.general, "mentions")]
         with pytest.raises(NotFoundError):
-            reading.set_level(writer, READER, other, "all", now_ms=START)
-        reading.set_level(writer, READER, shard.room.general, None, now_ms=START)
+            unread.set_level(writer, READER, other, "all", now_ms=START)
+        unread.set_level(writer, READER, shard.room.general, None, now_ms=START)
         assert count(shard).level is None

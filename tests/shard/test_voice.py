@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ids import UserId
-from shard import permissions, voice
-from shard.acts import joining, speaking
-from shard.acts.speaking import RecordFields
-from shard.connections import Writer
+from shard import permissions
+from shard.actions import members
+from shard.actions import voice as voice_actions
+from shard.actions.voice import RecordFields
+from shard.engine.connections import Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError
-from shard.voice import RETURN_MS, SILENCE_MS, Span
+from shard.tables import voice
+from shard.tables.voice import RETURN_MS, SILENCE_MS, Span
 from tests.shard import direct, stage
 from tests.shard.stage import ANNA, BEN, OWNER, Room
 
@@ -46,20 +48,20 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shard]:
         yield found
 
 
-def join(writer: Writer, room: Room, user_id: UserId, now_ms: int, channel: str = "voice") -> speaking.Joined:
-    return speaking.join_voice(writer, user_id, room.channels[channel], now_ms=now_ms)
+def join(writer: Writer, room: Room, user_id: UserId, now_ms: int, channel: str = "voice") -> voice_actions.Joined:
+    return voice_actions.join_voice(writer, user_id, room.channels[channel], now_ms=now_ms)
 
 
 def leave(writer: Writer, room: Room, user_id: UserId, now_ms: int, channel: str = "voice") -> None:
-    speaking.leave_voice(writer, user_id, room.channels[channel], now_ms=now_ms)
+    voice_actions.leave_voice(writer, user_id, room.channels[channel], now_ms=now_ms)
 
 
 def history(writer: Writer, room: Room, now_ms: int, channel: str = "voice") -> list[voice.Record]:
-    return speaking.list_sessions(writer, OWNER, room.channels[channel], before=None, limit=50, now_ms=now_ms)
+    return voice_actions.list_sessions(writer, OWNER, room.channels[channel], before=None, limit=50, now_ms=now_ms)
 
 
 def present(writer: Writer, room: Room, now_ms: int, channel: str = "voice") -> list[UserId]:
-    session = speaking.in_voice(writer, OWNER, room.channels[channel], now_ms=now_ms)
+    session = voice_actions.in_voice(writer, OWNER, room.channels[channel], now_ms=now_ms)
     return [] if session is None else [one.user_id for one in session.present]
 
 
@@ -214,13 +216,13 @@ def test_hiding_a_channel_keeps_its_people_but_shows_them_to_nobody(shard: Shard
     join(writer, room, ANNA, NOW)
     direct.make_private(writer, room, "voice")
     with pytest.raises(NotFoundError, match="channel"):
-        speaking.in_voice(writer, BEN, channel_id, now_ms=NOW)
+        voice_actions.in_voice(writer, BEN, channel_id, now_ms=NOW)
     with pytest.raises(NotFoundError, match="channel"):
-        speaking.list_sessions(writer, BEN, channel_id, before=None, limit=5, now_ms=NOW)
+        voice_actions.list_sessions(writer, BEN, channel_id, before=None, limit=5, now_ms=NOW)
     with pytest.raises(NotFoundError, match="channel"):
         leave(writer, room, BEN, NOW)
-    assert speaking.in_voices(writer, BEN, now_ms=NOW) == []
-    assert len(speaking.in_voices(writer, OWNER, now_ms=NOW)) == 1
+    assert voice_actions.in_voices(writer, BEN, now_ms=NOW) == []
+    assert len(voice_actions.in_voices(writer, OWNER, now_ms=NOW)) == 1
     leave(writer, room, ANNA, NOW + 1)
     assert present(writer, room, NOW + 1) == []
     with pytest.raises(NotFoundError, match="channel"):
@@ -239,7 +241,7 @@ def test_leaving_the_room_leaves_its_voice(shard: Shard) -> None:
     """Whoever is no longer a member is no longer heard."""
     _, writer, room = shard
     join(writer, room, ANNA, NOW)
-    joining.leave(writer, ANNA, now_ms=NOW + 1)
+    members.leave(writer, ANNA, now_ms=NOW + 1)
     assert present(writer, room, NOW + 1) == []
 
 
@@ -249,7 +251,7 @@ FIELDS: RecordFields = {"external_session_id": "sfu-1", "recording_url": "https:
 def note(
     writer: Writer, room: Room, user_id: UserId, session_id: int, fields: RecordFields = FIELDS, *, bot: bool = False
 ) -> voice.Record:
-    return speaking.note_session(
+    return voice_actions.note_session(
         writer, user_id, room.channels["voice"], session_id, fields, speaks_for_media=bot, reason="why", now_ms=NOW
     )
 
@@ -351,5 +353,5 @@ def test_a_channel_takes_its_sessions_along(shard: Shard) -> None:
     connection, writer, room = shard
     join(writer, room, ANNA, NOW)
     connection.execute("DELETE FROM channels WHERE id = ?", (room.channels["voice"],))
-    assert speaking.in_voices(writer, OWNER, now_ms=NOW) == []
+    assert voice_actions.in_voices(writer, OWNER, now_ms=NOW) == []
     assert writer.all("SELECT 1 FROM voice_participants") == []

@@ -1,4 +1,4 @@
-"""Two rooms of one history, of which one is archived: what readers are told of both must be the same."""
+"""Two rooms with the same history, one of them archived: readers must get the same answers from both."""
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,20 +11,23 @@ import orjson
 import pytest
 
 from ids import RoomId, ThreadId, UserId
-from monitor.archiving import Archiver, Outcome
+from monitor.archiver import Archiver, Outcome
 from objects import disk
 from objects.store import Content, Store
-from shard import queries, segment_files, segments
-from shard.acts import archiving, branching
-from shard.acts.paging import Span
-from shard.acts.talking import Sent
-from shard.connections import Reader
+from shard.actions import archive, threads
+from shard.actions.messages import Sent
+from shard.actions.pages import Span
+from shard.actions.search import SearchRequest
+from shard.archive import manifest, segment_files
+from shard.archive.manifest import Segment
+from shard.archive.retention import Policy
+from shard.archive.segment_cache import SegmentCache
+from shard.engine.connections import Reader
 from shard.errors import ShardError
-from shard.history import History
-from shard.policies import Policy
+from shard.history.history import History
+from shard.history.search import Searches
 from shard.rows import Message
-from shard.searches import Searches
-from shard.segment_cache import SegmentCache
+from shard.search import query
 from tests.shard import stage
 from tests.shard.stage import OWNER, Room, Stage
 
@@ -34,10 +37,10 @@ POLICY = Policy(archive_after_days=30)
 
 def shrink(monkeypatch: pytest.MonkeyPatch, *, kept: int = 5, least: int = 3, most: int = 6, step: int = 2) -> None:
     """Make segments and cuts small, so that a few messages make many of them."""
-    monkeypatch.setattr(archiving, "NEWEST_KEPT", kept)
-    monkeypatch.setattr(archiving, "SEGMENT_MIN", least)
-    monkeypatch.setattr(archiving, "STEP", step)
-    monkeypatch.setattr("shard.segment_files.MESSAGES_MAX", most)
+    monkeypatch.setattr(archive, "NEWEST_KEPT", kept)
+    monkeypatch.setattr(archive, "SEGMENT_MIN", least)
+    monkeypatch.setattr(archive, "STEP", step)
+    monkeypatch.setattr("shard.archive.segment_files.MESSAGES_MAX", most)
 
 
 @dataclass(slots=True)
@@ -70,15 +73,22 @@ async def every(side: Side) -> list[Message]:
         span = Span(11, before=found[-1].id)
 
 
+async def segments(side: Side) -> list[Segment]:
+    """Return the whole manifest, in the order in which its segments were begun."""
+
+    def read(reader: Reader) -> list[Segment]:
+        found = [manifest.one(reader, number) for (number,) in reader.all("SELECT id FROM segments ORDER BY id")]
+        return [segment for segment in found if segment is not None]
+
+    return await side.stage.pool.read(side.room.id, read)
+
+
 async def placed(side: Side) -> list[int]:
     """Return the ids of all messages by where they count, the shard's tables and each segment: each is there once."""
     found = [row[0] for row in await side.stage.rows(side.room, "SELECT id FROM messages WHERE is_deleted = 0")]
-    after = 0
-    while rows := await side.stage.pool.read(side.room.id, segments.page, after=after):
-        after = rows[-1].id
-        for row in rows:
-            pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
-            found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
+    for row in await segments(side):
+        pieces = await side.archiver.cache.ask(side.room.id, row, segment_files.pieces, after=0)
+        found += [one.id for one in pieces if one.id <= row.cut_id and one.id not in row.hidden]
     return sorted(found)
 
 
@@ -122,7 +132,7 @@ class Twins:
 
         async def act(side: Side) -> ThreadId:
             made = await side.stage.pool.write(
-                side.room.id, branching.open_thread, OWNER, side.room.general, title, now_ms=self.now_ms
+                side.room.id, threads.open_thread, OWNER, side.room.general, title, now_ms=self.now_ms
             )
             return made.id
 
@@ -146,10 +156,8 @@ class Twins:
         """Search both sides."""
 
         async def act(side: Side) -> Any:
-            found = await side.searches.newest(
-                side.room.id, user_id, queries.parse(text), limit=limit, seconds=5.0, deadline_seconds=10.0,
-                now_ms=self.now_ms,
-            )  # fmt: skip
+            request = SearchRequest(query=query.parse(text), limit=limit, seconds=5.0, deadline_seconds=10.0)
+            found = await side.searches.search_room(side.room.id, user_id, request, now_ms=self.now_ms)
             return found.messages, [snippet.text for snippet in found.snippets], found.next_place
 
         messages: list[Message] = (await self.do(act))[0]

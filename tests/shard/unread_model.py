@@ -1,4 +1,4 @@
-"""What somebody has not read, as a plain model: a set of the messages that they have read."""
+"""A plain model of a reader's unread messages: the set of the messages that they have read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,13 @@ import pytest
 import ids
 from ids import ChannelId, MessageId, ThreadId, UserId
 from shard import permissions
-from shard.acts import amending, branching, joining, reading, talking
-from shard.connections import Writer
+from shard.actions import members, messages
+from shard.actions import threads as thread_actions
+from shard.actions import unread as unread_actions
+from shard.engine.connections import Writer
 from shard.errors import NotFoundError
-from shard.messages import Draft
+from shard.rows import Message
+from shard.tables.messages import Draft
 from tests.shard import direct, stage
 
 READER = stage.ANNA
@@ -48,7 +51,7 @@ class Shard:
 def say(shard: Shard, count: int, content: str = "hello", place: Place = ("general", None)) -> list[MessageId]:
     """Send some messages as BEN."""
     sent = [
-        talking.send_message(
+        messages.send_message(
             shard.writer, stage.BEN, shard.room.channels[place[0]],
             Draft(content, thread_id=None if place[1] is None else shard.threads[place[1]]), now_ms=START,
         ).message.id
@@ -56,6 +59,12 @@ def say(shard: Shard, count: int, content: str = "hello", place: Place = ("gener
     ]  # fmt: skip
     shard.writer.settle()
     return sent
+
+
+def called(shard: Shard, *, before: MessageId | None, limit: int, now_ms: int = START) -> list[Message]:
+    """Return a page of the reader's inbox."""
+    history = direct.history(shard.writer)
+    return direct.answer(history.list_mentions(shard.room.id, READER, before=before, limit=limit, now_ms=now_ms)).rows
 
 
 @contextmanager
@@ -71,7 +80,7 @@ def opened(folder: Path) -> Iterator[Shard]:
             (room.channels["other"], stage.BEN, permissions.VIEW_CHANNEL),
         )
         threads = [
-            branching.open_thread(writer, stage.OWNER, room.channels[name], str(number), now_ms=stage.NOW_MS).id
+            thread_actions.open_thread(writer, stage.OWNER, room.channels[name], str(number), now_ms=stage.NOW_MS).id
             for number, name in enumerate(("general", "general", "other"))
         ]
         writer.settle()
@@ -91,7 +100,7 @@ class Said:
 
 @dataclass(slots=True)
 class Model:
-    """What was said and what of it was read, and where the reader's markers stand."""
+    """The messages, those that were read, and the places of the reader's markers."""
 
     shard: Shard
     now_ms: int = START
@@ -136,7 +145,7 @@ class Model:
         if author == READER and not self.sees(place):
             return
         draft = Draft(WORDS[calls], thread_id=self.thread(place))
-        sent = talking.send_message(self.shard.writer, author, self.channel(place), draft, now_ms=self.now_ms).message
+        sent = messages.send_message(self.shard.writer, author, self.channel(place), draft, now_ms=self.now_ms).message
         heard = calls if self.sees(place) else HEARD_BY_ABSENT.get(calls, calls)
         if heard == "everyone" and author != stage.OWNER:
             heard = "nobody"
@@ -147,7 +156,16 @@ class Model:
         if left:
             one = left[number % len(left)]
             one.is_deleted = True
-            amending.delete_message(self.shard.writer, stage.OWNER, self.channel(one.place), one.id, now_ms=self.now_ms)
+            messages.delete_message(self.shard.writer, stage.OWNER, self.channel(one.place), one.id, now_ms=self.now_ms)
+
+    def move(self, number: int, place: Place) -> None:
+        left = [one for one in self.said if not one.is_deleted and one.place[0] == place[0]]
+        if left:
+            one = left[number % len(left)]
+            one.place = place
+            messages.move_messages(
+                self.shard.writer, stage.OWNER, self.channel(place), [one.id], self.thread(place), now_ms=self.now_ms
+            )
 
     def mark(self, place: Place, number: int | None, may_go_back: bool) -> None:
         writer = self.shard.writer
@@ -156,7 +174,7 @@ class Model:
         newest = (writer.one(f"SELECT max(id) FROM messages WHERE {column} = ?", (value,)) or (0,))[0] or 0
         asked = None if number is None or not self.said else self.said[number % len(self.said)].id
         mark = partial(
-            reading.mark_read,
+            unread_actions.mark_read,
             writer,
             READER,
             channel_id,
@@ -173,13 +191,16 @@ class Model:
         wanted = max(newest if asked is None else min(asked, newest), self.joined_id)
         goes_back = wanted < stands_at
         moved = mark()
+        there = [one for one in self.said if one.place == place or (place[1] is None and one.place[0] == place[0])]
         if goes_back and not may_go_back:
             assert moved == stands_at
+            # Only messages that were moved to behind the marker can have been unread there.
+            self.read |= {one.id for one in there if one.id <= wanted}
             return
         assert moved == wanted
         if wanted == stands_at and place[1] is not None:
+            self.read |= {one.id for one in there if one.id <= wanted}
             return
-        there = [one for one in self.said if one.place == place or (place[1] is None and one.place[0] == place[0])]
         if goes_back:
             self.read -= {one.id for one in there if one.id > wanted}
         else:
@@ -192,7 +213,7 @@ class Model:
 
     def mark_room(self) -> None:
         if self.is_in:
-            reading.mark_room_read(self.shard.writer, READER, now_ms=self.now_ms)
+            unread_actions.mark_room_read(self.shard.writer, READER, now_ms=self.now_ms)
             for place in PLACES:
                 if self.sees(place):
                     self.read |= {one.id for one in self.said if one.place == place}
@@ -213,11 +234,11 @@ class Model:
     def come_or_go(self) -> None:
         writer = self.shard.writer
         if self.is_in:
-            joining.leave(writer, READER, now_ms=self.now_ms)
+            members.leave(writer, READER, now_ms=self.now_ms)
             # Roles are of the membership.
             self.has_role = writer.one("SELECT 1 FROM member_roles WHERE user_id = ?", (READER,)) is not None
         else:
-            joining.join(writer, READER, now_ms=self.now_ms)
+            members.join(writer, READER, now_ms=self.now_ms)
             self.joined_ms = self.now_ms
             self.read |= {one.id for one in self.said if one.id <= self.joined_id}
         self.is_in = not self.is_in
@@ -236,10 +257,10 @@ class Model:
         self.shard.writer.settle()
         if not self.is_in:
             with pytest.raises(NotFoundError):
-                reading.count_unread(self.shard.writer, READER, now_ms=self.now_ms)
+                unread_actions.count_unread(self.shard.writer, READER, now_ms=self.now_ms)
             return
-        left = reading.count_unread_threads(self.shard.writer, READER, now_ms=self.now_ms)
-        assert left.channels == reading.count_unread(self.shard.writer, READER, now_ms=self.now_ms)
+        left = unread_actions.count_unread_threads(self.shard.writer, READER, now_ms=self.now_ms)
+        assert left.channels == unread_actions.count_unread(self.shard.writer, READER, now_ms=self.now_ms)
         unread = self.unread()
         names = {channel_id: name for name, channel_id in self.shard.room.channels.items()}
         expected = {name: [one for one in unread if one.place[0] == name] for name in names.values()}
@@ -252,7 +273,7 @@ class Model:
             for number, there in threads.items()
             if there
         }
-        inbox = reading.list_mentions(self.shard.writer, READER, before=None, limit=100, now_ms=self.now_ms)
+        inbox = called(self.shard, before=None, limit=100, now_ms=self.now_ms)
         assert [one.id for one in inbox] == [
             one.id
             for one in reversed(self.said)

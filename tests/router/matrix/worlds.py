@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Who there is, the room, the ids of what is in it, and those of a channel that only the owner sees.
+    """The people, the room, the ids of its contents, and those of a channel that only the owner sees.
 
     The member has an account with a password, and the bot; everybody else is a guest. The bot has every scope.
     The id `user_id` is a plain member's beside the roles, whom others act upon.

@@ -1,0 +1,1 @@
+"""Uploaded images: their size, later thumbnails. The only package that imports Pillow."""

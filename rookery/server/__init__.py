@@ -1,0 +1,1 @@
+"""The running server: uvicorn, the application it serves, its periodic tasks and its monitor."""

@@ -1,0 +1,59 @@
+"""Gauges of the server, in one list: values that a scrape of /metrics reads from the parts that have them.
+
+Counters and histograms are declared beside the code that counts: router/metrics.py, router/gateway/metrics.py.
+"""
+
+from collections.abc import Mapping
+
+from directory.shards import LEVELS
+from monitor.disk_space import DiskSpace
+from monitor.hibernator import Hibernator
+from monitor.rounds import RoundStats
+from rookery.server.peers import Peers
+from router.gateway.gateway import Gateway
+from router.metrics import Metrics
+from router.webhook_deliveries import Deliveries
+from shard.engine.pool import ShardPool
+
+
+def declare(
+    metrics: Metrics,
+    pool: ShardPool,
+    deliveries: Deliveries,
+    gateway: Gateway,
+    peers: Peers,
+    hibernator: Hibernator,
+    rounds: RoundStats,
+    disk: DiskSpace,
+) -> None:
+    """Declare every gauge, with the counters of the gateway: a new gauge is one line here, and one in operations.md."""
+
+    def by_level() -> Mapping[str, float]:
+        return {level: rounds.summary.by_level.get(level, 0) for level in LEVELS}
+
+    began_at = "When the last whole round of the monitor began, in seconds since 1970; 0 before the first."
+    backlog = "For how long the oldest event that an outgoing webhook should have told has been waiting."
+    queued = "Bytes that wait in the queues of connections whose clients read slowly."
+    waking = "How long the last waking of a hibernated room took; 0 before the first."
+    connected = "Clients that are connected and have identified."
+    ended = "Connections that the server ended or refused to serve."
+    took = "How long the last whole round of the monitor took."
+    gauge = metrics.watch
+    gauge("rookery_shards_open", "Shards that are open.", lambda: pool.open_count)
+    gauge("rookery_disk_free_bytes", "Free bytes on the disk of the data folder.", lambda: disk.free_bytes)
+    gauge("rookery_shard_tasks_waiting", "Tasks that wait for a shard.", lambda: pool.waiting_count)
+    gauge("rookery_webhook_backlog_seconds", backlog, lambda: deliveries.backlog_seconds)
+    gauge("rookery_connections", "Connections that are open, WebSockets included.", lambda: peers.count)
+    gauge("rookery_gateway_connections", connected, lambda: gateway.connection_count)
+    gauge("rookery_gateway_queued_bytes", queued, lambda: gateway.queued_bytes)
+    gauge("rookery_waking_seconds", waking, lambda: hibernator.waking_seconds)
+    gauge("rookery_shards_bytes", "Bytes of all shards.", lambda: rounds.summary.size_bytes)
+    gauge("rookery_shards_quarantined", "Shards that nobody is let into.", lambda: rounds.summary.quarantined)
+    gauge("rookery_alerts_open", "Alerts that nobody acknowledged.", lambda: rounds.open_alerts)
+    gauge("rookery_work_set_aside", "Rooms and objects whose work failed, to be tried again.", lambda: rounds.set_aside)
+    gauge("rookery_monitor_failed", "Rounds of the monitor that failed.", lambda: rounds.failed)
+    gauge("rookery_monitor_round_at", began_at, lambda: rounds.last.began_at / 1_000 if rounds.last else 0)
+    gauge("rookery_monitor_round_seconds", took, lambda: rounds.last.seconds if rounds.last else 0)
+    metrics.watch_by("rookery_shards", "Shards at each level of their size.", "level", by_level)
+    metrics.watch_by("rookery_connections_ended", ended, "reason", lambda: peers.ended, is_counter=True)
+    metrics.join(gateway.metrics)

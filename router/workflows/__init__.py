@@ -1,0 +1,1 @@
+"""Workflows that span both stores: room creation, membership, group chats."""

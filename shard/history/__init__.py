@@ -1,0 +1,1 @@
+"""One history of a room across its shard and its segments."""

@@ -1,0 +1,1 @@
+"""Search inside one file: the query language, tokens, matches and snippets."""
