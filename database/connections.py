@@ -1,8 +1,9 @@
 """apsw connections behind aiosqlite's threads, and every quirk of that pairing.
 
 aiosqlite expects a connection of the standard library; apsw's has no commit, rollback, fetchmany or row_factory. So
-only `execute_fetchall`, `executemany`, `in_transaction` and `close` are used, transactions are SQL, and every
-statement is fetched whole in its own hop to the thread.
+only `execute_fetchall`, `executemany` and `close` are used, transactions are SQL, and every statement is fetched whole
+in its own hop to the thread. Nothing asks the connection from another thread, not even for `in_transaction`: apsw
+refuses that while a statement runs.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 ITER_CHUNK_SIZE: Final = 64
 """A chunk size that aiosqlite requires for chunked iteration, which apsw cursors lack and this code does not use."""
+
+_NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
 
 # Its debug lines show the parameters of statements: password hashes, addresses.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
@@ -51,10 +54,6 @@ class Connection:
             opened = await asyncio.to_thread(connect)
         return cls(await aiosqlite.Connection(lambda: cast(Any, opened), ITER_CHUNK_SIZE), store)
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._proxy.in_transaction
-
     async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run one statement to its end and return its rows."""
         with _translated(self._store):
@@ -67,10 +66,12 @@ class Connection:
 
     async def roll_back(self) -> None:
         """End the transaction, if one is open, after the statement that a cancelled task left running."""
-        await self._proxy.execute_fetchall("SELECT 1")
-        # SQLite ends a transaction by itself when the disk is full or fails.
-        if self._proxy.in_transaction:
+        try:
             await self._proxy.execute_fetchall("ROLLBACK")
+        except apsw.SQLError as error:
+            # SQLite ends a transaction by itself when the disk is full or fails.
+            if _NOTHING_TO_ROLL_BACK not in str(error):
+                raise
 
     async def close(self) -> None:
         await to_the_end(self._proxy.close())

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -116,6 +117,36 @@ async def test_write_is_whole_or_nothing(database: Database) -> None:
     """An exception takes back every row of the block, and the next write goes on."""
     with pytest.raises(errors.ConstraintError):
         await insert(database, "alice", "no spaces")
+    await insert(database, "bob")
+    assert await names(database) == ["bob"]
+
+
+async def test_a_refused_write_is_taken_back_beside_other_statements(database: Database) -> None:
+    """A statement that runs when a write is taken back, such as the look for changes, spoils neither that nor the next.
+
+    The driver refuses every question from another thread while a statement runs: the loser of a race got a 500, and the
+    next writer too, whose transaction began within the one that was left open.
+    """
+    real: Any = database._writer._proxy._conn
+    real.create_scalar_function("pause", lambda: time.sleep(0.1))
+
+    async def pause(seconds_before: float) -> None:
+        await asyncio.sleep(seconds_before)
+        await database._writer.fetch_all("SELECT pause()")
+
+    async def be_refused() -> None:
+        async with database.write() as writer:
+            try:
+                await writer.execute("INSERT INTO users (id, username, created_at, updated_at) VALUES (1, 'a b', 0, 0)")
+            finally:
+                # One runs while the taking back is asked for, and one begins right after it.
+                pauses.extend(asyncio.create_task(pause(seconds)) for seconds in (0, 0.05))
+                await asyncio.sleep(0.01)
+
+    pauses: list[asyncio.Task[None]] = []
+    with pytest.raises(errors.ConstraintError):
+        await be_refused()
+    await asyncio.gather(*pauses)
     await insert(database, "bob")
     assert await names(database) == ["bob"]
 
