@@ -14,6 +14,7 @@ import apsw
 from bench import (
     archive,
     cold,
+    creation,
     fleet,
     gateway_fanout,
     gateway_idle,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "rooms": fleet.measure_many,
     "fleet": fleet.measure_memory,
     "cold": cold.measure,
+    "creation": creation.measure,
     "import": imports.measure,
     "permissions": permissions.measure,
     "unread": unread.measure,
