@@ -136,6 +136,21 @@ def restore_image(connection: apsw.Connection, content: bytes) -> None:
         source.close()
 
 
+def back_up(connection: apsw.Connection, path: Path) -> None:
+    """Copy a database, as it is at one moment, into a new file, which the caller syncs; others may write meanwhile.
+
+    Raises FileExistsError when the file is there.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    made = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        made.pragma("synchronous", "OFF")
+        with made.backup("main", connection, "main") as copying:
+            copying.step()
+    finally:
+        made.close()
+
+
 SEGMENT_PAGE_BYTES: Final = 4_096
 """A segment is read, not written: larger pages make its trees flat."""
 

@@ -8,8 +8,6 @@ import time
 from pathlib import Path
 from statistics import median
 
-import apsw
-
 import sqlite
 from bench.figures import Figure
 from bench.monitor import ROOMS, fleet_settings, found_fleet
@@ -57,12 +55,9 @@ def _back_up(data: Path, target: Path) -> float:
     target.mkdir()
     began = time.perf_counter()
     for file in (data / "shards").glob("*.db"):
-        source, made = sqlite.connect(file), apsw.Connection(str(target / file.name))
-        made.pragma("synchronous", "OFF")
-        with made.backup("main", source, "main") as copying:
-            copying.step()
-        made.close()
-        source.close()
+        connection = sqlite.connect(file)
+        sqlite.back_up(connection, target / file.name)
+        connection.close()
     return time.perf_counter() - began
 
 
