@@ -140,15 +140,14 @@ class RoomAccess:
         return address
 
     def peek_talkable(self, room_id: RoomId, user_id: UserId) -> RoomAddress | None:
-        """Return the result of `talkable`, if everything that it needs is cached; None means unknown."""
+        """Return the result of `talkable`, if everything that it needs is cached; None means unknown, or refused."""
         address = self._rooms.peek(room_id)
         if address is None or address.state != "active" or self._pool.space.is_disk_full:
             return None
         if address.kind == "direct":
             terms = self._chats.peek(room_id)
-            if terms is None:
+            if terms is None or not terms.permit(user_id):
                 return None
-            terms.require(user_id)
         return address
 
     async def _require_community(self, room_id: RoomId, user_id: UserId, now_ms: int) -> None:

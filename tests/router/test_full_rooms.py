@@ -59,7 +59,10 @@ def _fill_and_free(server: Running, nobody: Client) -> None:
     room, other = anna.found(), anna.found()
     anna.admit(room, ben)
     said = [anna.say(room, "x" * 7_000)["id"] for _ in range(150)]
+    once = {"content": "The last one.", "nonce": "n-1"}
+    last = anna.post(f"{room.general}/messages", once)
     walk(settings, room, 2**20)
+    assert anna.post(f"{room.general}/messages", once) == last
     for path, body in (("/messages", {"content": "x"}), ("/threads", {"title": "x"})):
         refusal = anna.refused("POST", room.general + path, body)
         assert (refusal.status, refusal.type) == (507, "storage-full")
