@@ -122,11 +122,9 @@ async def test_write_is_whole_or_nothing(database: Database) -> None:
 
 
 async def test_a_refused_write_is_taken_back_beside_other_statements(database: Database) -> None:
-    """A statement that runs when a write is taken back, such as the look for changes, spoils neither that nor the next.
-
-    The driver refuses every question from another thread while a statement runs: the loser of a race got a 500, and the
-    next writer too, whose transaction began within the one that was left open.
-    """
+    """A statement beside which a write is taken back spoils neither that nor the next one."""
+    # The driver refuses every question from another thread while a statement runs: the loser of a race got a 500, and
+    # the next writer too, whose transaction began within the one that was left open.
     real: Any = database._writer._proxy._conn
     real.create_scalar_function("pause", lambda: time.sleep(0.1))
 
