@@ -29,6 +29,8 @@ class Need(Enum):
     """Content is deleted or a member removed: permitted in a full room, which needs it most."""
     TALK = auto()
     """The other members notice it."""
+    END = auto()
+    """The room is deleted, which no state of it forbids."""
 
 
 class ScopedRoom:
@@ -86,7 +88,7 @@ class RoomAccess:
             if community_only:
                 await self._require_community(room_id, user_id, now_ms)
             match need:
-                case Need.READ:
+                case Need.READ | Need.END:
                     address = await self.readable(room_id)
                 case Need.WRITE:
                     address = await self.writable(room_id, user_id, now_ms=now_ms)
