@@ -27,7 +27,7 @@ from monitor.disk_space import DiskSpace
 from monitor.hibernator import Hibernator
 from monitor.sizes import SizeWalk
 from objects.store import Store
-from rookery import data_folder, object_storage, process
+from rookery import data_folder, data_owner, object_storage, process
 from rookery.errors import CommandError
 from rookery.installation import Ownership
 from shard.archive.retention import Policy
@@ -120,8 +120,9 @@ def _bounds(size_limit_bytes: int, cache_kib: int) -> Bounds:
 
 def prepare(settings: Settings) -> None:
     """Make the data folder, readable by its owner alone; raises OSError with the path when it cannot, and CommandError
-    when there was a directory in it."""
+    when there was a directory in it, or it is another user's."""
     sqlite.refuse_old_sqlite()
+    refuse_other_user(settings)
     refuse_lost_directory(settings)
     data = settings.server.data_dir
     if settings.server.data_must_exist and not directory_path(settings).exists():
@@ -130,6 +131,11 @@ def prepare(settings: Settings) -> None:
             "or name the right folder. For a first start set data_must_exist to false."
         )
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def refuse_other_user(settings: Settings) -> None:
+    """Raise CommandError when the data folder belongs to another user than this process."""
+    data_owner.refuse_other_user(directory_path(settings))
 
 
 def disk_space(settings: Settings) -> DiskSpace:

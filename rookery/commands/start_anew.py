@@ -33,6 +33,7 @@ def start_anew(
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).settings()
+        composition.refuse_other_user(settings)
         found = _leftovers(settings)
         if not (yes or as_json) and os.isatty(0):
             typer.confirm(f"{'; '.join(found)}. Move all of it aside?", abort=True)
