@@ -44,7 +44,7 @@ def _foreign(directory: Path, me: int) -> Path | None:
         if directory.stat().st_uid != me:
             return directory
         has_directory = True
-    except (FileNotFoundError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         has_directory = False
     try:
         is_foreign = directory.parent.stat().st_uid != me
