@@ -17,7 +17,7 @@ import sqlite
 from ids import RoomId
 from migrations import engine
 from migrations.engine import Migration
-from shard.engine import files, identity, maintenance
+from shard.engine import files, identity, maintenance, texts
 from shard.engine.connections import Reader
 from shard.engine.maintenance import Table
 from shard.errors import BrokenShardError, ShardBusyError
@@ -39,9 +39,13 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write."""
+    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write.
+
+    `damage` is what is wrong with single rows and with the search index: the room can go on with it.
+    """
 
     problems: tuple[str, ...]
+    damage: tuple[str, ...]
     pending: tuple[Migration, ...]
     written_at: int
     is_search_checked: bool
@@ -159,12 +163,12 @@ def inspect(
     with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
         row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
-        is_checked = False
+        is_checked, damage = False, [] if problems else _texts(reader)
         if not problems:
             is_checked, found = _search(connection, search_seconds)
-            problems += found
+            damage += found
         lacking = engine.pending(connection, migrations)
-        return Inspection(tuple(problems), lacking, int(row[0]) if row else 0, is_checked)
+        return Inspection(tuple(problems), tuple(damage), lacking, int(row[0]) if row else 0, is_checked)
 
 
 def measure(reader: Reader, folder: Path) -> Measures:
@@ -250,6 +254,16 @@ def _references(reader: Reader) -> list[str]:
         'SELECT "table", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 LIMIT ?', (FINDINGS_MAX,)
     )
     return [f"{count} rows of {table} point to missing rows of {parent}" for table, parent, count in rows]
+
+
+def _texts(reader: Reader) -> list[str]:
+    """Return the tables that have texts which are no UTF-8: SQLite itself stores and checks bytes."""
+    found = []
+    for table, columns in texts.tables(reader).items():
+        count = texts.count_undecodable(reader, table, columns)
+        if count:
+            found.append(f"{count} {'row' if count == 1 else 'rows'} of {table} cannot be read as text")
+    return found
 
 
 def _search(connection: apsw.Connection, seconds: float) -> tuple[bool, list[str]]:
