@@ -47,6 +47,7 @@ from router.people import People
 from router.rate_limits import Buckets, Rate
 from router.room_access import RoomAccess
 from router.schemas.fields import Bounds
+from router.sign_ins import SignIns
 from router.webhook_deliveries import Deliveries, Pace
 from router.workflows import room_creation
 from router.workflows.membership import Entrance
@@ -120,8 +121,8 @@ class Application:
                 _options(settings), directory, pool, history, Searches(pool, archive.cache),
                 RoomAccess(directory.rooms, directory.chats, pool), People(directory.profiles),
                 Entrance(directory, pool, settings.limits.room_members_max), gateway, deliveries, store, cleanup.hint,
-                optional.inspect_image, jobs, integrity_check, metrics, checks={"directory": directory.database.ping},
-                warnings={"disk": disk.space.describe},
+                optional.inspect_image, jobs, integrity_check, metrics, SignIns(settings.limits.ipv6_prefix_length),
+                checks={"directory": directory.database.ping}, warnings={"disk": disk.space.describe},
             )  # fmt: skip
             self._served = logs.watched(app.build(context, limits, now_ms))
             indexer = WordIndexer(directory, pool, now_ms)
