@@ -13,6 +13,7 @@ from monitor.archive_schedule import ArchiveSchedule
 from monitor.archive_schedule import Limits as ArchiveLimits
 from monitor.file_cleanup import FileCleanup
 from monitor.full_rooms import FullRooms
+from monitor.group_owners import GroupOwners
 from monitor.hibernation_schedule import HibernationSchedule
 from monitor.hibernator import Hibernator
 from monitor.optimizer import Optimizer
@@ -128,7 +129,7 @@ class Application:
             indexer = WordIndexer(directory, pool, now_ms)
             tasks = periodic.tasks(
                 directory, shard_limits, full_rooms, disk.look, cleanup, archive_schedule, hibernation, gateway,
-                indexer, ownership, peers,
+                indexer, ownership, peers, GroupOwners(directory, pool, now_ms),
             )  # fmt: skip
             with monitor.rounds(settings, directory, pool) as rounds:
                 gauges.declare(metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space)
