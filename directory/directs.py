@@ -126,6 +126,14 @@ class Terms:
         elif user_id == self.pair.high_id:
             _refuse(self._to_low)
 
+    def permit(self, user_id: ids.UserId) -> bool:
+        """Tell whether `require` raises nothing."""
+        try:
+            self.require(user_id)
+        except errors.RefusedError:
+            return False
+        return True
+
 
 async def terms(reader: Reader, room_id: ids.RoomId) -> Terms:
     """Return the terms of a direct chat; raises RoomNotFoundError for other rooms."""

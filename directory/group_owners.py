@@ -28,8 +28,9 @@ async def find(reader: Reader, *, now_ms: int) -> list[Ownerless]:
         "AND (status = 'deleted' OR updated_at <= ?2) UNION ALL SELECT user_id FROM global_bans "
         "WHERE expires_at IS NULL OR (expires_at > ?1 AND banned_at <= ?2)) "
         "SELECT r.id, r.owner_id FROM barred CROSS JOIN rooms r ON r.owner_id = barred.user_id "
-        "WHERE r.state = 'active' AND r.kind = 'group' AND EXISTS (SELECT 1 FROM room_members m "
-        "JOIN users u ON u.id = m.user_id WHERE m.room_id = r.id AND u.status = 'active' AND u.is_bot = 0 "
+        "WHERE (r.state = 'active' OR (r.state = 'readonly' AND r.readonly_reason = 'full')) "
+        "AND r.kind = 'group' AND EXISTS (SELECT 1 FROM room_members m JOIN users u ON u.id = m.user_id "
+        "WHERE m.room_id = r.id AND u.status = 'active' AND u.is_bot = 0 "
         "AND NOT EXISTS (SELECT 1 FROM global_bans b WHERE b.user_id = u.id "
         "AND (b.expires_at IS NULL OR b.expires_at > ?1))) LIMIT ?3",
         (now_ms, now_ms - WAIT_MS, LIMIT),

@@ -105,6 +105,13 @@ async def find(directory: Directory, folder: Path, *, now_ms: int) -> Installati
     return await _begin(directory, folder, now_ms=now_ms)
 
 
+async def look(directory: Directory) -> Installation:
+    """Return the installation that the directory names, and begin none: for a drill; one without a prefix if there is
+    none."""
+    async with directory.database.read() as reader:
+        return await installations.find(reader) or Installation("", 0, ())
+
+
 async def _begin(directory: Directory, folder: Path, *, now_ms: int) -> Installation:
     async with directory.database.write() as writer:
         begun = await installations.begin(writer, now_ms=now_ms)
@@ -130,7 +137,10 @@ async def latest_claim(bucket: Store, prefix: str) -> int:
 
 
 class Ownership:
-    """The hold of a process on its prefix in some buckets. Until it is certain, nothing is removed."""
+    """The hold of a process on its prefix in some buckets. Until it is certain, nothing is removed.
+
+    A drill holds nothing: it only reads.
+    """
 
     def __init__(
         self,
@@ -139,6 +149,8 @@ class Ownership:
         buckets: Sequence[Store],
         installation: Installation,
         clock: Callable[[], int],
+        *,
+        is_drill: bool = False,
     ) -> None:
         self._directory = directory
         self._folder = folder
@@ -148,7 +160,8 @@ class Ownership:
         self._claiming = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
         self.installation = installation
-        self.is_certain = not buckets
+        self.is_drill = is_drill
+        self.is_certain = not buckets and not is_drill
         """Flag: nobody else claimed the prefix when it was looked last."""
 
     def may_remove(self) -> bool:

@@ -11,6 +11,7 @@ from directory.directory import Directory
 from directory.installations import Installation
 from objects import disk
 from objects.prefixed import PrefixedStore
+from objects.read_only import ReadOnlyStore
 from objects.store import Store
 from rookery import installation, optional
 from rookery.installation import Ownership
@@ -31,7 +32,12 @@ def _raw(settings: Settings, bucket: Bucket) -> Store:
 
 
 def owned(settings: Settings, bucket: Bucket, ownership: Ownership) -> Store:
-    """Return the store of a binding: writing and removing under the own prefix where it is a bucket."""
+    """Return the store of a binding: writing and removing under the own prefix where it is a bucket.
+
+    A drill only reads.
+    """
+    if ownership.is_drill:
+        return ReadOnlyStore(examined(settings, bucket, ownership.installation))
     store = _raw(settings, bucket)
     if bucket.endpoint is None:
         return store
@@ -64,6 +70,19 @@ async def open_ownership(
             yield ownership
         finally:
             await ownership.close()
+
+
+@asynccontextmanager
+async def open_serving(
+    settings: Settings, directory: Directory, clock: Callable[[], int], *, is_drill: bool
+) -> AsyncIterator[Ownership]:
+    """Hold the prefix for a server until the block ends; a drill finds out what it may read, and claims nothing."""
+    if is_drill:
+        found = await installation.look(directory)
+        yield Ownership(directory, settings.server.data_dir, (), found, clock, is_drill=True)
+    else:
+        async with open_ownership(settings, directory, clock, claims=True) as ownership:
+            yield ownership
 
 
 @asynccontextmanager

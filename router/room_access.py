@@ -29,6 +29,8 @@ class Need(Enum):
     """Content is deleted or a member removed: permitted in a full room, which needs it most."""
     TALK = auto()
     """The other members notice it."""
+    END = auto()
+    """The room is deleted, which no state of it forbids."""
 
 
 class ScopedRoom:
@@ -86,7 +88,7 @@ class RoomAccess:
             if community_only:
                 await self._require_community(room_id, user_id, now_ms)
             match need:
-                case Need.READ:
+                case Need.READ | Need.END:
                     address = await self.readable(room_id)
                 case Need.WRITE:
                     address = await self.writable(room_id, user_id, now_ms=now_ms)
@@ -140,15 +142,14 @@ class RoomAccess:
         return address
 
     def peek_talkable(self, room_id: RoomId, user_id: UserId) -> RoomAddress | None:
-        """Return the result of `talkable`, if everything that it needs is cached; None means unknown."""
+        """Return the result of `talkable`, if everything that it needs is cached; None means unknown, or refused."""
         address = self._rooms.peek(room_id)
         if address is None or address.state != "active" or self._pool.space.is_disk_full:
             return None
         if address.kind == "direct":
             terms = self._chats.peek(room_id)
-            if terms is None:
+            if terms is None or not terms.permit(user_id):
                 return None
-            terms.require(user_id)
         return address
 
     async def _require_community(self, room_id: RoomId, user_id: UserId, now_ms: int) -> None:

@@ -31,14 +31,20 @@ def serve(
     without_shards: Annotated[
         bool, typer.Option("--without-shards", help="Start although no room has its file; they answer 503.")
     ] = False,
+    drill: Annotated[
+        bool, typer.Option("--drill", help="Try a copy: change no object, call no webhook, send no alert.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the server until Ctrl+C or SIGTERM.
 
     The data folder is made on the first start, and databases of an older release are brought up to date. A folder
     without its directory or its rooms is refused: see start-anew, and --without-shards. Requests in flight are finished
-    before the server ends. With --json one object (url, docs, data, has_admin) is printed once the server is ready; the
-    log goes to stderr in either case.
+    before the server ends. With --json one object (url, docs, data, has_admin, is_drill) is printed once the server is
+    ready; the log goes to stderr in either case.
+
+    With --drill a restored copy is tried beside the original: it reads object storage and changes nothing there
+    (uploads and hibernation are refused), calls no webhook, and tells alerts in the log alone.
 
     Example: rookery --data /srv/rookery serve --port 8080
     """
@@ -52,7 +58,11 @@ def serve(
         with _bound(settings) as listening, composition.serving_alone(settings):
             settings = _at_port(settings, listening.getsockname()[1])
             has_admin = interruption.run(_look_first(settings, checks_shards=not without_shards))
-            application = Application(settings, ready=lambda: _greet(output, given, settings, has_admin=has_admin))
+            application = Application(
+                settings,
+                is_drill=drill,
+                ready=lambda: _greet(output, given, settings, has_admin=has_admin, is_drill=drill),
+            )
             _run(settings, application, listening)
 
 
@@ -84,13 +94,21 @@ async def _look_first(settings: Settings, *, checks_shards: bool) -> bool:
             return bool(await capabilities.holders(reader, Capability.ADMIN))
 
 
-def _greet(output: Output, given: Options, settings: Settings, *, has_admin: bool) -> None:
+def _greet(output: Output, given: Options, settings: Settings, *, has_admin: bool, is_drill: bool) -> None:
     url = _url(settings)
     shown: list[tuple[str, object]] = [("data", settings.server.data_dir), ("API documentation", f"{url}/docs")]
     if not has_admin:
         shown.append(("first administrator", f"{given.command('user', 'create', 'NAME', '--admin')}   (there is none)"))
+    if is_drill:
+        shown.insert(0, ("drill", "object storage is read only; no webhook is called, no alert is sent"))
     output.give(
-        {"url": url, "docs": f"{url}/docs", "data": str(settings.server.data_dir), "has_admin": has_admin},
+        {
+            "url": url,
+            "docs": f"{url}/docs",
+            "data": str(settings.server.data_dir),
+            "has_admin": has_admin,
+            "is_drill": is_drill,
+        },
         f"Rookery {VERSION} serves {url} (Ctrl+C ends it)",
         facts([(f"  {name}", value) for name, value in shown]),
     )

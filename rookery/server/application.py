@@ -16,6 +16,7 @@ from monitor.full_rooms import FullRooms
 from monitor.group_owners import GroupOwners
 from monitor.hibernation_schedule import HibernationSchedule
 from monitor.hibernator import Hibernator
+from monitor.jobs import Jobs
 from monitor.optimizer import Optimizer
 from monitor.word_indexer import WordIndexer
 from rookery import VERSION, link_key, logs, optional
@@ -33,8 +34,8 @@ from rookery.composition import (
     prepare,
     size_walk,
 )
-from rookery.object_storage import open_ownership
-from rookery.server import gauges, lifespan, monitor, periodic
+from rookery.object_storage import open_serving
+from rookery.server import drill, gauges, lifespan, monitor, periodic
 from rookery.server.peers import Peers
 from rookery.server.shard_limits import ShardLimits
 from router import app
@@ -63,8 +64,9 @@ log = logging.getLogger(__name__)
 class Application:
     """An ASGI application that opens its stores when the server starts it, on the server's own event loop."""
 
-    def __init__(self, settings: Settings, *, ready: Callable[[], None] = lambda: None) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, *, is_drill: bool = False, ready: Callable[[], None] = lambda: None) -> None:
+        self._settings = drill.without_alert_channels(settings) if is_drill else settings
+        self._is_drill = is_drill
         self._ready = ready
         self._served: ASGIApp | None = None
 
@@ -87,7 +89,7 @@ class Application:
         relay = _Relay([lambda _room_id, events: metrics.committed(len(events))])
         async with (
             open_stores(settings, relay.publish, kind="server", checks_shards=False) as stores,
-            open_ownership(settings, stores.directory, now_ms, claims=True) as ownership,
+            open_serving(settings, stores.directory, now_ms, is_drill=self._is_drill) as ownership,
             open_files(settings, ownership) as store,
             open_archive(settings, ownership) as archive,
             open_hibernator(settings, stores, ownership, woken=relay.announce_woken) as hibernator,
@@ -95,7 +97,7 @@ class Application:
             directory, pool = stores.directory, stores.pool
             limits = _limits(settings)
             history = History(pool, archive.cache)
-            outbound = _outbound(settings)
+            outbound = _outbound(settings, is_silent=self._is_drill)
             deliveries = _deliveries(settings, stores, metrics, outbound)
             cleanup = FileCleanup(directory, pool, store)
             archive_schedule = _archive_schedule(settings, stores, archive)
@@ -113,10 +115,7 @@ class Application:
             relay.listeners += [each.publish for each in heard_by]
             relay.woken_listeners += [deliveries.watch, cleanup.hint]
 
-            await _mend_rooms(stores)
-            await shard_limits.refresh()
-            await hibernation.discard_orders()
-            await jobs.abandon_unfinished()
+            await _recover(stores, shard_limits, hibernation, jobs)
 
             context = AppContext(
                 _options(settings), directory, pool, history, Searches(pool, archive.cache),
@@ -135,7 +134,9 @@ class Application:
                 gauges.declare(metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space)
                 disk.deliver = rounds.deliver
                 await disk.look()
-                work = (deliveries.run(), gateway.run(), rounds.run(settings.triggers.crons))
+                work = [gateway.run(), rounds.run(settings.triggers.crons)]
+                if not self._is_drill:
+                    work.append(deliveries.run())
                 try:
                     async with periodic.running(*map(periodic.repeat, tasks), *work):
                         self._ready()
@@ -171,16 +172,19 @@ class _Relay:
                 log.exception("a listener failed at a room that was woken", extra={"room_id": room_id})
 
 
-async def _mend_rooms(stores: Stores) -> None:
-    """Finish or undo the rooms whose creation a crash cut short."""
+async def _recover(stores: Stores, shard_limits: ShardLimits, hibernation: HibernationSchedule, jobs: Jobs) -> None:
+    """Finish or undo the rooms whose creation a crash cut short, and forget the work that ended with the process."""
     mended = await room_creation.mend(stores.directory, stores.pool, now_ms=now_ms())
     if mended:
         log.warning("half-made rooms were mended", extra={"count": mended})
+    await shard_limits.refresh()
+    await hibernation.discard_orders()
+    await jobs.abandon_unfinished()
 
 
-def _outbound(settings: Settings) -> Outbound:
+def _outbound(settings: Settings, *, is_silent: bool) -> Outbound:
     reach = settings.webhooks
-    return Outbound(Reach(reach.allowed_networks, reach.allow_private_networks))
+    return Outbound(Reach(reach.allowed_networks, reach.allow_private_networks), is_silent=is_silent)
 
 
 def _deliveries(settings: Settings, stores: Stores, metrics: Metrics, outbound: Outbound) -> Deliveries:

@@ -65,25 +65,31 @@ def tasks(
     peers: Peers,
     group_owners: GroupOwners,
 ) -> tuple[Task, ...]:
-    """Return the table of the server's periodic tasks: a new one is one row."""
+    """Return the table of the server's periodic tasks: a new one is one row.
+
+    A drill leaves out the rows that only change object storage.
+    """
 
     async def notice_changes() -> None:
         await directory.database.changed_elsewhere()
         await shard_limits.refresh()
 
+    keeping: tuple[Task, ...] = (
+        ("file cleanup", CLEANUP_EVERY_SECONDS, lambda: cleanup.run(now_ms=now_ms())),
+        ("claim of the prefix in object storage", CLAIM_SECONDS, ownership.claim),
+        ("archive", ARCHIVE_EVERY_SECONDS, archive.run),
+        ("hibernation", HIBERNATE_EVERY_SECONDS, hibernation.run),
+    )
     return (
         ("changes by other processes", WATCH_EVERY_SECONDS, notice_changes),
         ("orders of commands", WATCH_EVERY_SECONDS, hibernation.execute_orders),
         ("free space", DISK_EVERY_SECONDS, look_at_disk),
         ("full rooms", FULL_ROOMS_EVERY_SECONDS, full_rooms.run),
         ("session use", FLUSH_EVERY_SECONDS, lambda: directory.sessions.flush(now_ms=now_ms())),
-        ("file cleanup", CLEANUP_EVERY_SECONDS, lambda: cleanup.run(now_ms=now_ms())),
-        ("claim of the prefix in object storage", CLAIM_SECONDS, ownership.claim),
         ("word indexes", INDEX_EVERY_SECONDS, word_indexer.run),
-        ("archive", ARCHIVE_EVERY_SECONDS, archive.run),
-        ("hibernation", HIBERNATE_EVERY_SECONDS, hibernation.run),
         ("groups without an owner", GROUP_OWNERS_EVERY_SECONDS, group_owners.run),
         ("late connections", LATE_EVERY_SECONDS, lambda: peers.end_late(asyncio.get_running_loop().time)),
+        *(() if ownership.is_drill else keeping),
         *gateway.periodic_tasks(),
     )
 

@@ -6,6 +6,7 @@ the router, by paths that the router signs.
 
 import asyncio
 import contextlib
+import hmac
 import logging
 import secrets
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ class Files:
         return (
             Route(
                 "POST", ATTACHMENTS, self.announce, "Announce an upload", tag, UploadView, 201, AnnounceUpload,
-                refusals=(409,), room=Need.TALK, scope=write,
+                or_status=200, refusals=(409,), room=Need.TALK, scope=write,
             ),
             Route(
                 "POST", ATTACHMENT + "/complete", self.complete, "Complete an upload", tag, AttachmentView,
@@ -97,10 +98,13 @@ class Files:
     async def announce(self, call: Call[AnnounceUpload, Nothing]) -> Reply:
         """Announce an upload of exactly these bytes to a channel. Needs `attach_files`.
 
-        Its size counts as stored from now on. An upload that no message uses is removed after a day.
+        Its size counts as stored from now on. An upload that no message uses is removed after a day. Returns 201, or
+        200 with the same upload and a new address for its bytes when its nonce was sent before.
         """
-        announced = call.body.announced()
-        await call.room.read(attachments.require_upload, call.channel_id)
+        announced, secret = call.body.announced(), self._key_secret(call)
+        known = await call.room.read(attachments.find_announced, call.channel_id, announced, secret=secret)
+        if known is not None:
+            return await self._repeated(call, known)
         async with self.context.directory.database.write() as writer:
             used_bytes = await storage.reserve(
                 writer,
@@ -110,21 +114,43 @@ class Files:
                 user_bytes_max=self.context.options.storage_user_bytes_max,
                 now_ms=call.now_ms,
             )
-        secret = secrets.token_hex(KEY_SECRET_BYTES)
         try:
-            upload = await call.room.write(attachments.announce_upload, call.channel_id, announced, secret=secret)
+            upload = await call.room.write(attachments.announce_once, call.channel_id, announced, secret=secret)
         except OutcomeUnknownError:
             raise
         except ShardError:
-            async with self.context.directory.database.write() as writer:
-                await storage.release(writer, call.room_id, {call.user_id: announced.size_bytes})
+            await self._release(call, announced.size_bytes)
             raise
-        answer: UploadView = {
+        if not upload.is_new:  # its first request was under way
+            await self._release(call, announced.size_bytes)
+            return await self._repeated(call, upload.file)
+        return Reply(self._announced(call, upload.file, used_bytes), 201)
+
+    async def _release(self, call: Call[AnnounceUpload, Nothing], size_bytes: int) -> None:
+        async with self.context.directory.database.write() as writer:
+            await storage.release(writer, call.room_id, {call.user_id: size_bytes})
+
+    async def _repeated(self, call: Call[AnnounceUpload, Nothing], upload: Attachment) -> Reply:
+        async with self.context.directory.database.read() as reader:
+            used_bytes = await storage.used(reader, call.user_id)
+        return Reply(self._announced(call, upload, used_bytes))
+
+    def _announced(self, call: Call[AnnounceUpload, Nothing], upload: Attachment, used_bytes: int) -> UploadView:
+        return {
             "attachment": schemas.attachment(call.room_id, upload),
             "upload": self._sending(upload, call.now_ms),
             "storage": self._storage(used_bytes),
         }
-        return Reply(answer, 201)
+
+    def _key_secret(self, call: Call[AnnounceUpload, Nothing]) -> str:
+        """Return the secret of an upload's key: random, or by its nonce, so that repeating the nonce finds the upload.
+
+        Nobody who lacks the server's own secret can compute it.
+        """
+        if call.body.nonce is None:
+            return secrets.token_hex(KEY_SECRET_BYTES)
+        told = f"upload\0{call.room_id}\0{call.channel_id}\0{call.user_id}\0{call.body.nonce}"
+        return hmac.digest(self._secret, told.encode(), "sha256")[:KEY_SECRET_BYTES].hex()
 
     @property
     def _secret(self) -> bytes:

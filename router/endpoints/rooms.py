@@ -74,10 +74,10 @@ class Rooms:
                 "PATCH", ROOM, self.update, "Change a room's settings", tag, RoomView, takes=UpdateRoom,
                 refusals=(409,), room=Need.WRITE, scope=Scope.ROOMS_MANAGE,
             ),
-            Route("DELETE", ROOM, self.delete, "Delete a room", tag, None, 204, Why, room=Need.FREE),
+            Route("DELETE", ROOM, self.delete, "Delete a room", tag, None, 204, Why, room=Need.END),
             Route(
                 "PUT", ROOM + "/owner", self.hand_over, "Transfer a room", tag, RoomView, takes=HandOver,
-                refusals=(409,), room=Need.WRITE,
+                refusals=(409,), room=Need.FREE,
             ),
             Route(
                 "GET", SYSTEM_CHANNEL, self.system_channel, "Get the system channel", "channels",
@@ -210,7 +210,7 @@ class Rooms:
         return Reply(answer)
 
     async def delete(self, call: Call[Why, Nothing]) -> Reply:
-        """Delete a room permanently, and every membership in it. Only for its owner."""
+        """Delete a room permanently, and every membership in it, also one that is read-only. Only for its owner."""
         await call.room.write(room_actions.close, reason=call.body.reason)
         async with self.context.directory.database.write() as writer:
             await rooms.delete(writer, call.room_id, by=call.user_id, client=call.client, now_ms=call.now_ms)

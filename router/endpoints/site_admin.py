@@ -10,14 +10,16 @@ from router.room_access import Need
 from router.routes import Access, Call, Reply, Route
 from router.schemas import pages
 from router.schemas import site_admin as schemas
-from router.schemas.fields import Nothing, PageQuery
+from router.schemas.fields import Nothing, PageQuery, Why
 from router.schemas.site_admin import AuditQuery, AuditView, BanUser, GlobalBanPageView, GlobalBanView, SuspendUser
 from shard import errors
+from shard.actions import rooms as room_actions
 
 BANS = "/v1/platform/bans"
 BAN = BANS + "/{user_id}"
 SUSPENSION = "/v1/platform/suspensions/{user_id}"
-VERIFIED = "/v1/platform/rooms/{room_id}/verified"
+PLATFORM_ROOM = "/v1/platform/rooms/{room_id}"
+VERIFIED = PLATFORM_ROOM + "/verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class SiteAdmin:
             Route(
                 "DELETE", VERIFIED, self.unverify, "Remove a verification", tag, None, 204, access=Access.ADMIN,
                 room=Need.READ,
+            ),
+            Route(
+                "DELETE", PLATFORM_ROOM, self.delete_room, "Delete any room", tag, None, 204, Why, access=Access.ADMIN,
+                room=Need.END,
             ),
             Route(
                 "GET", "/v1/platform/audit", self.audit, "List the site's audit log", tag, AuditView, query=AuditQuery,
@@ -126,6 +132,13 @@ class SiteAdmin:
                 client=call.client,
                 now_ms=call.now_ms,
             )
+        return Reply(status=204)
+
+    async def delete_room(self, call: Call[Why, Nothing]) -> Reply:
+        """Delete any room permanently, and every membership in it, also one that is read-only."""
+        await call.room.write(room_actions.close_as_admin, reason=call.body.reason)
+        async with self.context.directory.database.write() as writer:
+            await rooms.delete(writer, call.room_id, by=call.user_id, client=call.client, now_ms=call.now_ms)
         return Reply(status=204)
 
     async def audit(self, call: Call[Nothing, AuditQuery]) -> Reply:

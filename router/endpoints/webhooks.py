@@ -6,6 +6,7 @@ import time
 from typing import Final
 
 from directory import webhooks
+from directory.rooms import RoomAddress
 from directory.sessions import hash_token
 from ids import ChannelId, RoomId
 from router.context import AppContext
@@ -107,32 +108,29 @@ class Webhooks:
         body, webhook_id, token_hash = call.body, call.webhook_id, hash_token(call.token)
         # Keyed by the token too: guesses with the id alone must not use up the webhook's own rate.
         self.rates.take((webhook_id, token_hash), time.monotonic())
-        room_id = await self._room_of(webhook_id, token_hash)
-        sent = await self.context.pool.write(
-            room_id,
-            webhook_actions.post,
-            webhook_id,
-            token_hash,
-            await mentions.add_to(body.draft()),
-            body.username,
-            now_ms=call.now_ms,
+        room = await self._room_of(webhook_id)
+        if room.state == "readonly":
+            known = await self.context.history.find_posted(room.room_id, webhook_id, token_hash, body.nonce)
+            if known is None:
+                self.context.rooms.refuse_read_only(room)
+            else:
+                return Reply(messages.message(room.room_id, known))
+        draft = await mentions.add_to(body.draft())
+        sent = await self.context.history.post_by_webhook(
+            room.room_id, webhook_id, token_hash, draft, body.username, now_ms=call.now_ms
         )
-        return Reply(messages.message(room_id, sent.message), 201 if sent.is_new else 200)
+        return Reply(messages.message(room.room_id, sent.message), 201 if sent.is_new else 200)
 
-    async def _room_of(self, webhook_id: int, token_hash: bytes) -> RoomId:
+    async def _room_of(self, webhook_id: int) -> RoomAddress:
         """Return the room of an incoming webhook; raises NotFoundError, the same whether webhook or room is missing."""
         async with self.context.directory.database.read() as reader:
             room_id = await webhooks.find_room(reader, webhook_id)
         if room_id is None:
             raise NotFoundError("webhook")
         try:
-            room = await self.context.rooms.readable(room_id)
+            return await self.context.rooms.readable(room_id)
         except NotFoundError:
             raise NotFoundError("webhook") from None
-        if room.state == "readonly":
-            await self.context.pool.read(room_id, webhook_actions.require_token, webhook_id, token_hash)
-            self.context.rooms.refuse_read_only(room)
-        return room_id
 
     async def listed(self, call: Call[Nothing, Nothing]) -> Reply:
         """List the webhooks that the caller manages. Needs `manage_webhooks` in the room or in a channel."""

@@ -19,12 +19,12 @@ from router.schemas.fields import moment, text_or_none
 from router.schemas.gateway import AskPresences, Presence, PresenceListView, Read, Send, Subscribe, Typing, Unsubscribe
 from router.schemas.unread import MarkerView
 from router.scopes import Scope
+from router.sends import Sends
 from shard.actions import gateway, members, unread
 from shard.actions.messages import Sent
 from shard.engine.pool import ShardPool
 from shard.errors import ConflictError, NotFoundError
 from shard.history.history import History
-from shard.tables.messages import Draft
 
 TYPING_SECONDS: Final = 8
 """Seconds for which clients show that a user types; while the user continues, the client reports it again before they
@@ -62,19 +62,10 @@ class Ops:
         """Store a message; the reply follows when it is on disk."""
         messages.require_length(request.content, self.message_length_max, place="d")
         # A costly text is parsed in the room's thread: a client's messages that follow each other stay in order.
-        draft = request.draft()
-        if self.room_access.peek_talkable(RoomId(request.room_id), connection.user_id) is None:
-            return self._reach_and_store(connection.user_id, request, draft, now_ms)
-        return self._store(connection.user_id, request, draft, now_ms)
-
-    async def _reach_and_store(self, user_id: UserId, request: Send, draft: Draft, now_ms: int) -> Sent:
-        await self.room_access.talkable(RoomId(request.room_id), user_id, now_ms=now_ms)
-        return await self._store(user_id, request, draft, now_ms)
-
-    def _store(self, user_id: UserId, request: Send, draft: Draft, now_ms: int) -> Awaitable[Sent]:
-        return self.history.send_message(
-            RoomId(request.room_id), user_id, ChannelId(request.channel_id), draft, now_ms=now_ms
-        )
+        return Sends(self.room_access, self.history).send(
+            RoomId(request.room_id), connection.user_id, ChannelId(request.channel_id),
+            request.draft(), now_ms=now_ms,
+        )  # fmt: skip
 
     async def typing(self, connection: Connection, request: Typing, now_ms: int) -> None:
         """Notify the other users who can see a channel that the client's user types in it."""

@@ -17,6 +17,7 @@ from router.schemas import messages
 from router.schemas.fields import NO_NUL, Bounds, Wire, moment
 from router.schemas.messages import AttachmentView
 from shard.tables.attachments import FILENAME_LENGTH_MAX, IMAGES, MIME_TYPE_LENGTH_MAX, Announced, Attachment
+from shard.tables.messages import NONCE_LENGTH_MAX
 
 MIME_TYPE_PATTERN: Final = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?: *;.*)?$"
 
@@ -28,7 +29,9 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class AnnounceUpload(Wire):
-    """Upload to announce, of exactly these bytes. A path before the name and parameters of the type are dropped."""
+    """Upload to announce, of exactly these bytes. A path before the name and parameters of the type are dropped.
+
+    Repeating a `nonce` returns the upload that it announced; use a new one for every upload."""
 
     filename: Annotated[str, StringConstraints(min_length=1, max_length=FILENAME_LENGTH_MAX), NO_NUL]
     size_bytes: Annotated[int, Field(ge=0, le=SIZE_BYTES_MAX)]
@@ -36,6 +39,7 @@ class AnnounceUpload(Wire):
         str, StringConstraints(min_length=3, max_length=MIME_TYPE_LENGTH_MAX, pattern=MIME_TYPE_PATTERN), NO_NUL
     ] = "application/octet-stream"
     sha256: Sha256
+    nonce: Annotated[str, StringConstraints(min_length=1, max_length=NONCE_LENGTH_MAX), NO_NUL] | None = None
 
     def within(self, bounds: Bounds) -> Self:
         """Return it; raises InvalidError for a file above the size limit."""

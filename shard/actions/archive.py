@@ -81,6 +81,7 @@ def begin_cut(writer: Writer, channel_id: ChannelId, object_key: str, built: Bui
     """
     if not may_move(writer, channel_id):
         return None
+    writer.use_reserve()
     first = built.pieces[:STEP]
     segment_id = manifest.insert(
         writer, channel_id, object_key, built, first_id=first[0].id, cut_id=first[0].id, now_ms=now_ms
@@ -105,6 +106,7 @@ def go_on(writer: Writer, segment_id: int, pieces: Sequence[Piece], *, now_ms: i
     segment = manifest.one(writer, segment_id)
     if segment is None or not may_move(writer, segment.channel_id):
         return None
+    writer.use_reserve()
     left = [piece for piece in pieces if piece.id > segment.cut_id]
     last_seq = events.last_seq(writer)
     return Reached(_steps(writer, segment, left, now_ms=now_ms), last_seq)
@@ -153,6 +155,7 @@ def _payload(segment: Segment) -> dict[str, object]:
 
 def replace(writer: Writer, old: Segment, object_key: str, built: Built) -> bool:
     """Replace a segment by its rewritten object; False when it changed meanwhile."""
+    writer.use_reserve()
     return manifest.swap(writer, old, object_key, built)
 
 
@@ -161,6 +164,7 @@ def remove_empty(writer: Writer, old: Segment) -> bool:
     now = manifest.one(writer, old.id)
     if now is None or now.hidden != old.hidden:
         return False
+    writer.use_reserve()
     manifest.remove(writer, old.id)
     return True
 
@@ -173,6 +177,7 @@ def erase_old(writer: Writer, default: Policy, channel_id: ChannelId, *, now_ms:
     policy = retention.of_channel(writer, channel_id, default)
     if policy.is_held or policy.delete_after_days is None:
         return 0
+    writer.use_reserve()
     below = ids.at(now_ms - policy.delete_after_days * 86_400_000)
     for segment in manifest.between(writer, channel_id, None, above=0, below=below, newest_first=False):
         if segment.is_cut and segment.until_id < below:
@@ -216,6 +221,7 @@ def erase_archived(
     """
     if manifest.one(writer, seen.id) != seen:
         return False
+    writer.use_reserve()
     manifest.hide(writer, seen.id, [message.id for message in found])
     manifest.uncount(writer, seen.id, [message.thread_id for message in found], edges)
     messages.erase_archived(writer, found, actor_id=actor_id, now_ms=now_ms)

@@ -4,6 +4,7 @@ Uploads have no events: the log has a file only with its message.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ids import AttachmentId, ChannelId, UserId
 from shard import access, permissions
@@ -43,6 +44,39 @@ def announce_upload(
     """Insert an upload to come; raises as `require_upload`, and ConflictError for too many unattached uploads."""
     channel = require_upload(writer, user_id, channel_id, now_ms=now_ms)
     return attachments.announce(writer, channel, announced, secret=secret, now_ms=now_ms)
+
+
+class Upload(NamedTuple):
+    """An announced upload; `is_new` is False if it was announced before, with the same secret."""
+
+    file: Attachment
+    is_new: bool
+
+
+def announce_once(
+    writer: Writer, user_id: UserId, channel_id: ChannelId, announced: Announced, *, secret: str, now_ms: int
+) -> Upload:
+    """Insert an upload to come, or return the one that has this secret; raises as the functions beside it."""
+    known = find_announced(writer, user_id, channel_id, announced, secret=secret, now_ms=now_ms)
+    if known is not None:
+        return Upload(known, is_new=False)
+    new = announce_upload(writer, user_id, channel_id, announced, secret=secret, now_ms=now_ms)
+    return Upload(new, is_new=True)
+
+
+def find_announced(
+    reader: Reader, user_id: UserId, channel_id: ChannelId, announced: Announced, *, secret: str, now_ms: int
+) -> Attachment | None:
+    """Return the upload that a member announced with a secret, if no message has it yet.
+
+    Raises as `require_upload`, and ConflictError for an announcement of other bytes.
+    """
+    channel = require_upload(reader, user_id, channel_id, now_ms=now_ms)
+    known = attachments.waiting(reader, channel, secret)
+    # Its name may be shown cleaned, and its bytes decide its type: neither is compared.
+    if known is not None and (known.size_bytes, known.sha256) != (announced.size_bytes, announced.sha256):
+        raise ConflictError("This nonce was already used for another file; make a new one for every upload.")
+    return known
 
 
 def get_upload(

@@ -10,8 +10,8 @@ import ids
 from ids import ChannelId, MessageId, ThreadId, UserId
 from shard import access, permissions
 from shard.access import Channel
-from shard.actions import archive
-from shard.archive.manifest import Segment
+from shard.actions import archive, nonces
+from shard.archive.manifest import NONCE_USED, Segment
 from shard.archive.segment_files import Edges
 from shard.engine.connections import Reader, Writer
 from shard.errors import ConflictError, ForbiddenError, NotFoundError, RejectedError, SlowModeError
@@ -49,7 +49,7 @@ def send_message(
     `reply_is_archived` says that the replied-to message was found in a segment. Raises NotFoundError for a channel,
     thread, replied-to message or upload that the sender does not have there, ForbiddenError without permission,
     ConflictError for a channel or thread that takes no messages and for an upload that cannot be sent, SlowModeError
-    too soon after the message before.
+    too soon after the message before, and MaybeSentError when the nonce's message may be in a segment.
     """
     try:
         channel = _open_for(writer, user_id, channel_id, draft, now_ms=now_ms, is_live=sent_at is None)
@@ -57,7 +57,7 @@ def send_message(
             messages.one(writer, channel, draft.reply_to_id)
         claimed = attachments.claim(writer, channel, draft.attachment_ids) if draft.attachment_ids else ()
     except RejectedError:
-        known = _stored(writer, user_id, channel_id, draft, now_ms=now_ms)
+        known = nonces.find(writer, user_id, channel_id, draft.nonce, now_ms=now_ms)
         if known is None:
             raise
         return Sent(known, is_new=False)
@@ -65,12 +65,9 @@ def send_message(
     files = attachments.attached(claimed)
     message = messages.insert(writer, channel, draft, called=called, attached=files, now_ms=now_ms, sent_at=sent_at)
     if message is None:
-        known = _stored(writer, user_id, channel_id, draft, now_ms=now_ms)
+        known = nonces.find(writer, user_id, channel_id, draft.nonce, now_ms=now_ms)
         if known is None:
-            raise ConflictError(
-                "This nonce was already used for another message, or for one that was deleted; make a new one for "
-                "every message."
-            )
+            raise ConflictError(NONCE_USED)
         return Sent(known, is_new=False)
     attachments.attach(writer, message.id, claimed)
     events.append_created(writer, message, now_ms=now_ms)
@@ -123,18 +120,6 @@ def _require_slow(writer: Writer, channel: Channel, now_ms: int) -> None:
         # A clock that was set back makes nobody wait longer than the pause.
         left_ms = min(last_at + pause_ms - now_ms, pause_ms)
         raise SlowModeError(-(-left_ms // 1_000))
-
-
-def _stored(writer: Writer, user_id: UserId, channel_id: ChannelId, draft: Draft, *, now_ms: int) -> Message | None:
-    """Return the message of this channel that the draft's nonce made, if the sender sees the channel."""
-    if draft.nonce is None:
-        return None
-    try:
-        channel = access.open_channel(writer, user_id, channel_id, 0, now_ms=now_ms)
-    except NotFoundError:
-        return None
-    message = messages.sent_with(writer, user_id, draft.nonce)
-    return message if message is not None and message.channel_id == channel.id else None
 
 
 AT_ONCE_MAX = 100

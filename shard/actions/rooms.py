@@ -83,6 +83,8 @@ def record_invite(
     `invite.created` is for an invite that grants a role, `invite.revoked` for one of somebody else,
     and by the server itself (None) for those of a user who is no longer a member.
     """
+    if actor_id is None:
+        writer.use_reserve()
     audit.append(writer, action, actor_id=actor_id, target=target, after=facts, reason=reason, now_ms=now_ms)
 
 
@@ -123,6 +125,16 @@ def owner(reader: Reader) -> UserId | None:
 def close(writer: Writer, actor_id: UserId, *, reason: str | None, now_ms: int) -> None:
     """Record that the owner closes the room; raises ForbiddenError for all others."""
     _open_owner(writer, actor_id, now_ms)
+    _record_end(writer, actor_id, reason, now_ms)
+
+
+def close_as_admin(writer: Writer, actor_id: UserId, *, reason: str | None, now_ms: int) -> None:
+    """Record that an administrator of the site closes the room, whom the caller has checked."""
+    _record_end(writer, actor_id, reason, now_ms)
+
+
+def _record_end(writer: Writer, actor_id: UserId, reason: str | None, now_ms: int) -> None:
+    writer.use_reserve()
     events.append(writer, EventType.ROOM_DELETED, actor_id=actor_id, now_ms=now_ms)
     target = ("room", int(writer.room_id))
     audit.append(writer, EventType.ROOM_DELETED, actor_id=actor_id, target=target, reason=reason, now_ms=now_ms)

@@ -12,10 +12,13 @@ from ids import ChannelId, UserId
 from shard import access, permissions
 from shard.access import Channel, Sight
 from shard.actions import messages as message_actions
+from shard.actions import nonces
 from shard.actions.messages import Sent
+from shard.archive.manifest import NONCE_USED
 from shard.engine.connections import Reader, Writer
 from shard.errors import ConflictError
 from shard.event_types import EventType
+from shard.rows import Message
 from shard.tables import audit, diffs, events, mentions, messages, threads, webhooks
 from shard.tables.messages import Draft
 from shard.tables.webhooks import Webhook
@@ -190,20 +193,21 @@ def post(
     """Store a message of an incoming webhook, once for each nonce; its author is the webhook's own user.
 
     `username` is the name to show for this message. The channel's rules apply, except slow mode. Raises NotFoundError
-    for a wrong token, ConflictError for a channel that takes no messages.
+    for a wrong token, ConflictError for a channel that takes no messages, MaybeSentError when the nonce's message may
+    be in a segment.
     """
     hook = webhooks.opened_with(writer, webhook_id, token_hash)
     assert hook.channel_id is not None
     author_id = UserId(webhook_id)
     channel = access.open_for_webhook(writer, author_id, hook.channel_id)
-    known = None if draft.nonce is None else messages.sent_with(writer, author_id, draft.nonce)
-    if known is not None and known.channel_id == channel.id:
+    known = nonces.find_in(writer, channel, draft.nonce)
+    if known is not None:
         return Sent(known, is_new=False)
     _require_writable(writer, channel, draft)
     called = mentions.of(writer, channel, draft.content, draft.named, now_ms=now_ms)
     message = messages.insert(writer, channel, draft, called=called, now_ms=now_ms)
     if message is None:
-        raise ConflictError("This nonce was already used for another message; make a new one for every message.")
+        raise ConflictError(NONCE_USED)
     facts = {"webhook_id": str(webhook_id)} | ({} if username is None else {"username": username})
     message = messages.put_metadata(writer, message, facts)
     events.append_created(writer, message, now_ms=now_ms)
@@ -212,9 +216,13 @@ def post(
     return Sent(message, is_new=True)
 
 
-def require_token(reader: Reader, webhook_id: int, token_hash: bytes) -> None:
-    """Raise NotFoundError for a wrong token."""
-    webhooks.opened_with(reader, webhook_id, token_hash)
+def find_posted(reader: Reader, webhook_id: int, token_hash: bytes, nonce: str | None) -> Message | None:
+    """Return the message that a webhook posted with a nonce to its channel; raises NotFoundError for a wrong token, and
+    MaybeSentError."""
+    hook = webhooks.opened_with(reader, webhook_id, token_hash)
+    assert hook.channel_id is not None
+    author_id = UserId(webhook_id)
+    return nonces.find_in(reader, access.open_for_webhook(reader, author_id, hook.channel_id), nonce)
 
 
 def _require_writable(reader: Reader, channel: Channel, draft: Draft) -> None:

@@ -124,6 +124,7 @@ def hashes(nonces: Sequence[tuple[int, str | None]]) -> list[int]:
 
 def spend(writer: Writer, spent: Sequence[int]) -> None:
     """Record nonces as spent, given as hashes. Neighbours are cheapest: they are on the same pages."""
+    writer.use_reserve()
     writer.run(
         "INSERT INTO archived_nonces (hash) SELECT value FROM json_each(?) WHERE true ON CONFLICT DO NOTHING",
         (orjson.dumps(spent).decode(),),

@@ -14,10 +14,13 @@ from ids import ChannelId, MessageId, ThreadId
 from shard.access import Channel
 from shard.archive.segment_files import Built, Edges
 from shard.engine.connections import Reader, Writer
-from shard.errors import NotFoundError
+from shard.errors import ConflictError, NotFoundError
 
 PAGE_MAX: Final = 64
 """Segments that one read of the manifest returns: more than one answer needs."""
+NONCE_USED: Final = (
+    "This nonce was already used for another message, or for one that was deleted; make a new one for every message."
+)
 
 
 class Segment(NamedTuple):
@@ -298,3 +301,13 @@ class MaybeArchivedError(NotFoundError):
         self.message_id = message_id
         self.segments = segments
         super().__init__("message")
+
+
+class MaybeSentError(ConflictError):
+    """A nonce was used before, and its message is not in the tables, but `segments` may have it."""
+
+    def __init__(self, channel: Channel, nonce: str, segments: Sequence[Segment]) -> None:
+        self.channel = channel
+        self.nonce = nonce
+        self.segments = segments
+        super().__init__(NONCE_USED)

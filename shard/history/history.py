@@ -9,17 +9,19 @@ from typing import TypeVar
 
 from ids import ChannelId, MessageId, RoomId, ThreadId, UserId
 from shard.actions import messages as message_actions
+from shard.actions import nonces as nonce_actions
 from shard.actions import pages as page_actions
 from shard.actions import reactions as reaction_actions
 from shard.actions import unread
+from shard.actions import webhooks as webhook_actions
 from shard.actions.messages import Sent
 from shard.actions.pages import Page, Span
 from shard.archive import manifest, segment_files
-from shard.archive.manifest import MaybeArchivedError, Segment
+from shard.archive.manifest import MaybeArchivedError, MaybeSentError, Segment
 from shard.archive.segment_cache import SegmentCache
 from shard.engine.pool import ShardPool
 from shard.errors import ArchivedError, NotFoundError, ShardBusyError
-from shard.history import merge, pages, segments
+from shard.history import merge, nonces, pages, segments
 from shard.history.merge import Gathered
 from shard.permissions import MANAGE_MESSAGES, MANAGE_THREADS, READ_HISTORY
 from shard.rows import Message
@@ -199,9 +201,10 @@ class History:
     ) -> Awaitable[Sent]:
         """Send a message, which may reply to one in a segment; it is in its queue when this returns."""
         sent = self._pool.write(room_id, message_actions.send_message, user_id, channel_id, draft, now_ms=now_ms)
-        if draft.reply_to_id is None:
-            return sent
-        return self._reply(sent, room_id, user_id, channel_id, draft, now_ms=now_ms)
+        asked = (room_id, user_id, channel_id, draft)
+        if draft.reply_to_id is not None:
+            return self._reply(sent, *asked, now_ms=now_ms)
+        return sent if draft.nonce is None else nonces.watch(sent, lambda: self._repeat(*asked, now_ms=now_ms))
 
     async def _reply(
         self,
@@ -213,12 +216,61 @@ class History:
         *,
         now_ms: int,
     ) -> Sent:
+        is_archived = False
         try:
             return await sent
         except MaybeArchivedError as moved:
             await self._found(room_id, moved)
-        return await self._pool.write(
-            room_id, message_actions.send_message, user_id, channel_id, draft, reply_is_archived=True, now_ms=now_ms
+            is_archived = True
+        except MaybeSentError:
+            pass
+        return await self._repeat(room_id, user_id, channel_id, draft, reply_is_archived=is_archived, now_ms=now_ms)
+
+    async def _repeat(
+        self,
+        room_id: RoomId,
+        user_id: UserId,
+        channel_id: ChannelId,
+        draft: Draft,
+        *,
+        reply_is_archived: bool = False,
+        now_ms: int,
+    ) -> Sent:
+        """Send again what needs a message of a segment: to reply to, or as the one that its nonce made."""
+        asked = (user_id, channel_id, draft)
+        return await nonces.send(
+            self._cache,
+            room_id,
+            lambda: self._pool.write(
+                room_id, message_actions.send_message, *asked, reply_is_archived=reply_is_archived, now_ms=now_ms
+            ),
+        )
+
+    async def find_sent(
+        self, room_id: RoomId, user_id: UserId, channel_id: ChannelId, nonce: str | None, *, now_ms: int
+    ) -> Message | None:
+        """Return the message of a channel that a user sent with a nonce, if they see the channel."""
+        asked = (user_id, channel_id, nonce)
+        return await nonces.find(
+            self._cache, room_id, lambda: self._pool.read(room_id, nonce_actions.find, *asked, now_ms=now_ms)
+        )
+
+    async def post_by_webhook(
+        self, room_id: RoomId, webhook_id: int, token_hash: bytes, draft: Draft, username: str | None, *, now_ms: int
+    ) -> Sent:
+        """Store a message of an incoming webhook."""
+        asked = (webhook_id, token_hash, draft, username)
+        return await nonces.send(
+            self._cache, room_id, lambda: self._pool.write(room_id, webhook_actions.post, *asked, now_ms=now_ms)
+        )
+
+    async def find_posted(
+        self, room_id: RoomId, webhook_id: int, token_hash: bytes, nonce: str | None
+    ) -> Message | None:
+        """Return the message that an incoming webhook posted with a nonce; raises NotFoundError for a wrong token."""
+        asked = (webhook_id, token_hash, nonce)
+        return await nonces.find(
+            self._cache, room_id, lambda: self._pool.read(room_id, webhook_actions.find_posted, *asked)
         )
 
     async def delete_message(

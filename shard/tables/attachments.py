@@ -98,6 +98,12 @@ def announce(writer: Writer, channel: Channel, announced: Announced, *, secret: 
     )  # fmt: skip
 
 
+def waiting(reader: Reader, channel: Channel, secret: str) -> Attachment | None:
+    """Return the upload of `channel.user_id` to that channel whose key has this secret, if no message has it yet."""
+    row = reader.one(_WAITING_WITH, (channel.user_id, channel.id, int(reader.room_id), secret))
+    return None if row is None else Attachment(*row)
+
+
 def own(reader: Reader, channel: Channel, attachment_id: AttachmentId) -> Attachment:
     """Return an upload of `channel.user_id` in that channel; raises NotFoundError for any other id."""
     row = reader.one(_OWN, (attachment_id, channel.id, channel.user_id))
@@ -242,6 +248,9 @@ _OWN = _SELECT + "id = ? AND channel_id = ? AND user_id = ?"
 _OF_MESSAGE = _SELECT + "id = ? AND channel_id = ? AND state = 'attached'"
 _CLAIMED = _SELECT + "id IN (SELECT value FROM json_each(?)) AND channel_id = ? AND user_id = ?"  # noqa: S608
 _WAITING = "SELECT count(*) FROM message_attachments WHERE user_id = ? AND state <> 'attached'"
+_WAITING_WITH = _SELECT + (
+    "user_id = ? AND state <> 'attached' AND channel_id = ? AND object_key = 'rooms/' || ? || '/' || id || '-' || ?"
+)
 _ARCHIVED = (
     "SELECT id, message_id, channel_id, user_id, filename, size_bytes, mime_type, sha256, object_key, 'attached', "
     "width, height, duration_ms, created_at FROM archived_attachments WHERE id = ? AND channel_id = ?"

@@ -32,6 +32,7 @@ def holding(reader: Reader, user_id: UserId, *, now_ms: int) -> Ban | None:
 
 def put(writer: Writer, ban: Ban) -> None:
     """Insert a ban, or replace the user's ban."""
+    writer.use_reserve()
     writer.run(
         "INSERT INTO bans (user_id, reason, banned_by, banned_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) "
         "ON CONFLICT (user_id) DO UPDATE SET reason = ?2, banned_by = ?3, banned_at = ?4, expires_at = ?5",

@@ -64,6 +64,7 @@ def remove(
     """Mark a member as gone and return the roles that they lose; None for a user who is not a member."""
     if not is_present(writer, user_id):
         return None
+    writer.use_reserve()
     row = writer.one("SELECT group_concat(role_id) FROM member_roles WHERE user_id = ?", (user_id,))
     assert row is not None
     role_ids = _unpacked(row[0])

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +22,8 @@ SETTINGS = """
 port = {port}
 data_dir = "data"
 log_format = "json"
+[limits]
+rooms_owned_max = 100_000
 [limits.rates.user]
 per_second = 1_000_000
 burst = 1_000_000
@@ -58,10 +62,8 @@ class KilledServer:
     async def start(self) -> None:
         """Start, and wait until it is ready to work."""
         started = time.perf_counter()
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "rookery", "--config", str(self.settings), "serve"], stdout=log, stderr=log
-            )
+        self._spawn()
+        assert self.process is not None
         async with httpx.AsyncClient(base_url=self.url) as client:
             while True:
                 assert self.process.poll() is None, (self.folder / "log").read_text()[-3000:]
@@ -70,6 +72,18 @@ class KilledServer:
                         break
                 await asyncio.sleep(0.01)
         self.start_seconds.append(time.perf_counter() - started)
+
+    async def kill_while_it_starts(self, after_seconds: float) -> None:
+        """Start, and kill it at a moment of its start."""
+        self._spawn()
+        await asyncio.sleep(after_seconds)
+        self.kill()
+
+    def _spawn(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rookery", "--config", str(self.settings), "serve"], stdout=log, stderr=log
+            )
 
     def kill(self) -> None:
         """End it as a power switch ends a process: no handler runs."""
@@ -82,6 +96,15 @@ class KilledServer:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(30)
+
+
+def examine(server: KilledServer) -> None:
+    """Hold that the doctor finds everything well beside the running server, and that no other file lies among rooms."""
+    command = [sys.executable, "-m", "rookery", "--config", str(server.settings), "doctor", "--all", "--json"]
+    told = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
+    assert told["ok"], told
+    files = [file.name for file in (server.folder / "data" / "shards").iterdir()]
+    assert [name for name in files if not re.fullmatch(r"[0-9]+\.db(-wal|-shm)?", name)] == []
 
 
 @dataclass

@@ -12,6 +12,7 @@ from tests.crash.killed_server import (
     KilledServer,
     Ledger,
     Sender,
+    examine,
     history,
     load_until_killed,
     member_of,
@@ -43,6 +44,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
                     checked_to = str(stored[-1]["id"])
             _check(ledger, await history(client, path), "", seed)
             await _settle(client, senders[0], ledger, path)
+            examine(server)
     finally:
         server.stop()
     assert len(ledger.acked) >= CYCLES * ACKED_PER_CYCLE_MIN

@@ -15,7 +15,7 @@ from directory.hibernations import find_asleep
 from directory.room_orders import place
 from rookery import composition
 from rookery.composition import now_ms
-from tests.crash.killed_server import KilledServer, Ledger, Sender, history, member_of
+from tests.crash.killed_server import KilledServer, Ledger, Sender, examine, history, member_of
 
 CYCLES = int(os.environ.get("ROOKERY_CRASH_CYCLES", "20")) // 5
 SENDERS = 4
@@ -76,6 +76,7 @@ async def test_a_kill_loses_nothing_of_a_room_that_sleeps(tmp_path: Path) -> Non
                     assert by_nonce.get(nonce) == message_id, f"seed {seed}, cycle {cycle}: {nonce} is lost"
                 for message in stored:
                     assert message["content"] == ledger.sent[message["nonce"]]
+            examine(server)
     finally:
         server.stop()
     assert len(ledger.acked) >= CYCLES * SENDERS

@@ -8,19 +8,25 @@ from pathlib import Path
 import pytest
 
 from directory import rooms
-from ids import MessageId, RoomId
+from ids import MessageId, RoomId, UserId
 from monitor import full_rooms
 from monitor.full_rooms import FullRooms
+from rookery import composition, object_storage
 from rookery.composition import hard_limit
 from rookery.server.shard_limits import ShardLimits
 from shard import inspections
-from shard.actions import archive, channels, messages
+from shard.actions import archive, channels, messages, moderation
+from shard.actions import members as member_actions
+from shard.actions import rooms as room_actions
 from shard.actions.messages import Sent
 from shard.engine import identity, maintenance
 from shard.engine.space import Limit
 from shard.errors import ConflictError, ShardFullError
+from shard.event_types import AuditAction
+from shard.tables.bans import Ban
 from shard.tables.messages import Draft
 from tests.monitor.fleets import LIMIT_BYTES, NOW_MS, Fleet, fleet_in
+from tests.shard import twins
 
 
 @pytest.fixture
@@ -97,6 +103,48 @@ async def test_a_room_at_its_very_limit_can_be_emptied_at_once(fleet: Fleet) -> 
     )
     while await fleet.stores.pool.write(room_id, channels.sweep):
         pass
+    assert await used_percent(fleet, room_id) < 75
+
+
+async def test_a_room_at_its_very_limit_can_be_moderated_passed_on_and_ended(fleet: Fleet) -> None:
+    """Where SQLite itself stops a room, members leave, are kicked and banned, the owner changes, and the room ends."""
+    room_id, owner, pool = await fleet.found("den"), fleet.owner_id, fleet.stores.pool
+    guests = [UserId(100 + number) for number in range(60)]
+    for user_id in guests:
+        await pool.write(room_id, member_actions.join, user_id, now_ms=NOW_MS)
+    await overfill(fleet, room_id, length=6)
+    for leaver, kicked, banned in zip(guests[:20], guests[20:40], guests[40:59], strict=False):
+        await pool.write(room_id, member_actions.leave, leaver, now_ms=NOW_MS)
+        codes = {"codes": ["x" * 10] * 20}
+        await pool.write(
+            room_id, room_actions.record_invite, None, AuditAction.INVITE_REVOKED, ("member", leaver), codes,
+            now_ms=NOW_MS,
+        )  # fmt: skip
+        await pool.write(room_id, moderation.kick, owner, kicked, reason="spam" * 50, now_ms=NOW_MS)
+        ban = Ban(banned, "spam" * 50, owner, NOW_MS, None)
+        await pool.write(room_id, moderation.ban, owner, ban, now_ms=NOW_MS)
+    await pool.write(room_id, room_actions.hand_over, owner, guests[59], reason="x" * 400, now_ms=NOW_MS)
+    await pool.write(room_id, room_actions.close, guests[59], reason="x" * 400, now_ms=NOW_MS)
+    assert await pool.read(room_id, lambda reader: reader.one("SELECT count(*) FROM bans")) == (19,)
+    assert await pool.read(room_id, lambda reader: reader.one("SELECT type FROM events ORDER BY seq DESC")) == (
+        "room.deleted",
+    )
+
+
+async def test_a_room_at_its_very_limit_is_archived(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """History moves out of a room that SQLite itself stops, although the manifest needs space first."""
+    twins.shrink(monkeypatch, most=1_000, step=20)
+    room_id = await fleet.found("den")
+    said = await overfill(fleet, room_id, length=400)
+    fleet.clock.now_ms += 40 * twins.DAY_MS
+    async with (
+        object_storage.open_ownership(fleet.settings, fleet.stores.directory, fleet.clock) as ownership,
+        composition.open_archive(fleet.settings, ownership) as opened,
+    ):
+        archiver = composition.open_archiver(fleet.settings, fleet.stores, opened)
+        archiver.clock = fleet.clock
+        outcome = await archiver.visit(room_id, under_pressure=True)
+    assert (outcome.error, outcome.messages_moved) == (None, len(said) - 5)
     assert await used_percent(fleet, room_id) < 75
 
 

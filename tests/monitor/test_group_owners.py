@@ -120,6 +120,16 @@ async def test_a_run_that_was_cut_short_is_finished(fleet: Fleet) -> None:
     assert await owners(fleet, room_id) == (ben, ben)
 
 
+async def test_a_full_group_passes_on(fleet: Fleet) -> None:
+    """The heir can then empty it."""
+    (ben,) = await people(fleet, "ben")
+    room_id = await found(fleet, ben)
+    async with fleet.stores.directory.database.write() as writer:
+        await rooms.set_full(writer, room_id, is_full=True, now_ms=NOW_MS)
+    await ban(fleet, fleet.owner_id)
+    assert await owners(fleet, room_id) == (ben, ben)
+
+
 async def test_a_community_keeps_its_owner(fleet: Fleet) -> None:
     """Communities have roles for that: who administers one goes on."""
     room_id = await fleet.found("lean")

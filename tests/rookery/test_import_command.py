@@ -137,6 +137,7 @@ async def test_kills_at_any_moment_leave_an_import_that_can_go_on(tmp_path: Path
         process.communicate()
     finished = run("--data", data, "import", file, "--room", "lean", "--json", cwd=tmp_path)
     assert finished.code == 0, finished.out
+    assert run("--data", data, "doctor", "--all", cwd=tmp_path).code == 0
     async with composition.open_stores(settings(data)) as stores:
         assert await read_back(stores, await find(stores, "lean")) == expected(lines)
 

@@ -19,6 +19,7 @@ def test_a_server_tells_where_it_is_and_serves_there(tmp_path: Path) -> None:
             "docs": f"{server.url}/docs",
             "data": str(tmp_path / "data"),
             "has_admin": False,
+            "is_drill": False,
         }
         assert httpx.get(server.told["docs"]).status_code == 200
         assert httpx.get(f"{server.url}/readyz").status_code == 200

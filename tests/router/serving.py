@@ -67,11 +67,11 @@ class Running:
 
 
 @contextmanager
-def serving(place: Place) -> Iterator[Running]:
+def serving(place: Place, *, is_drill: bool = False) -> Iterator[Running]:
     """Serve from a thread of this process until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     chosen = place.settings()
-    server = Server(configure(chosen, Application(chosen)))
+    server = Server(configure(chosen, Application(chosen, is_drill=is_drill)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="server")
     thread.start()
     try:

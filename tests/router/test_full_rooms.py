@@ -55,11 +55,14 @@ def test_a_room_is_closed_and_opened_without_a_round(tmp_path: Path) -> None:
 
 def _fill_and_free(server: Running, nobody: Client) -> None:
     settings = server.place.settings()
-    anna, ben, stranger = nobody.guest(), nobody.guest(), nobody.guest()
+    anna, ben, carl, dora, stranger = (nobody.guest() for _ in range(5))
     room, other = anna.found(), anna.found()
-    anna.admit(room, ben)
+    anna.admit(room, ben, carl, dora)
     said = [anna.say(room, "x" * 7_000)["id"] for _ in range(150)]
+    once = {"content": "The last one.", "nonce": "n-1"}
+    last = anna.post(f"{room.general}/messages", once)
     walk(settings, room, 2**20)
+    assert anna.post(f"{room.general}/messages", once) == last
     for path, body in (("/messages", {"content": "x"}), ("/threads", {"title": "x"})):
         refusal = anna.refused("POST", room.general + path, body)
         assert (refusal.status, refusal.type) == (507, "storage-full")
@@ -71,7 +74,12 @@ def _fill_and_free(server: Running, nobody: Client) -> None:
     anna.say(other, "other rooms go on")
     anna.did("DELETE", f"{room.general}/messages/{said[0]}", {})
     anna.post(f"{room.general}/messages/bulk-delete", {"ids": said[1:3]})
+    anna.did("PUT", f"{room.path}/owner", {"user_id": ben.id})
+    assert ben.did("PUT", f"{room.path}/owner", {"user_id": anna.id})["owner_id"] == anna.id
     ben.post(f"{room.path}/leave")
+    anna.did("DELETE", f"{room.path}/members/{carl.id}", {})
+    anna.did("PUT", f"{room.path}/bans/{dora.id}", {"reason": "spam"})
+    assert anna.get(f"{room.path}/members")["users"] == [anna.get(f"/v1/users/{anna.id}")]
     anna.did("DELETE", room.general, {})
     walk(settings, room, 2**20)
     left = f"{room.path}/channels/{room.channels['announcements']}"

@@ -9,7 +9,8 @@ import pytest
 
 import sqlite
 from tests.router.clients import PASSWORD, Client, client_of
-from tests.router.serving import Place, Running, serving
+from tests.router.hearing import hearing
+from tests.router.serving import Place, Running, serving, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +132,32 @@ def test_the_audit_log_is_for_administrators(site: Site) -> None:
     by = site.admin.get("/v1/platform/audit", actor_id=site.moderator.id, action="user.banned", **about)
     assert by["entries"] == [ban]
     assert site.admin.refused("GET", "/v1/platform/audit", params={"resource_type": "user"}).status == 422
+
+
+def test_a_room_that_an_operator_closed_is_deleted_by_its_owner_and_by_administrators(
+    server: Running, site: Site
+) -> None:
+    """A closed room refuses everything but its end, which its members and the site's audit log are told."""
+    owner, member = site.nobody.guest(), site.nobody.guest()
+    own, other = owner.found(), owner.found()
+    for room in (own, other):
+        owner.admit(room, member)
+    directory = sqlite.connect(server.place.folder / "data" / "directory.db")
+    directory.execute("UPDATE rooms SET state = 'readonly', readonly_reason = 'operator' WHERE kind = 'community'")
+    directory.close()
+    until(lambda: all(owner.ask("PATCH", room.path, {"description": "x"}).status_code == 507 for room in (own, other)))
+    for refused in (member, site.moderator, site.user):
+        assert refused.ask("DELETE", own.path, {}).status_code in (403, 404)
+        assert refused.refused("DELETE", f"/v1/platform/rooms/{own.id}", {}).status == 403
+    with hearing(server, member.token) as (hearer, _):
+        owner.did("DELETE", own.path, {})
+        assert hearer.op("removed") == {"room_id": own.id, "reason": "room_deleted"}
+        site.admin.did("DELETE", f"/v1/platform/rooms/{other.id}", {"reason": "spam"})
+        assert hearer.op("removed") == {"room_id": other.id, "reason": "room_deleted"}
+    assert member.get("/v1/rooms")["rooms"] == []
+    for who in (owner, site.admin):
+        assert who.refused("DELETE", f"/v1/platform/rooms/{other.id}", {}).status == (404 if who is site.admin else 403)
+    noted = site.admin.get("/v1/platform/audit", action="room.deleted")["entries"]
+    assert [(entry["actor_id"], entry["resource_id"]) for entry in noted] == [
+        (site.admin.id, other.id), (owner.id, own.id),
+    ]  # fmt: skip

@@ -15,5 +15,6 @@ ROWS: Rows = {
     ("DELETE", SUSPENSION): Row(NOT_THEIRS),
     ("PUT", VERIFIED): Row(NOT_THEIRS),
     ("DELETE", VERIFIED): Row(NOT_THEIRS),
+    ("DELETE", "/v1/platform/rooms/{room_id}"): Row(NOT_THEIRS, {"reason": "spam"}),
     ("GET", "/v1/platform/audit"): Row(NOT_THEIRS),
 }
