@@ -1,6 +1,5 @@
 """`rookery doctor`: the checks of a whole installation, and their report."""
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from config.settings import Settings
 from monitor import doctor as fleet_doctor
 from monitor.doctor import Finding
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.commands import machine_checks
 from rookery.composition import now_ms
 from rookery.errors import CommandError
@@ -45,7 +44,7 @@ def doctor(
         else:
             report.add(machine_checks.check_permissions(data, composition.shards_folder(settings)))
             report.add(machine_checks.check_disk(data, settings.alerts.disk_free_bytes_min))
-            asyncio.run(_look_at_stores(Examination(settings, output, None if every else sample, report)))
+            interruption.run(_look_at_stores(Examination(settings, output, None if every else sample, report)))
         report.add(fleet_doctor.check_clock(report.newest, now_ms=now_ms()))
         _report(output, settings, report)
         if report.findings:

@@ -15,6 +15,7 @@ from directory.directory import Directory
 from monitor.archive_schedule import ArchiveSchedule
 from monitor.file_cleanup import FileCleanup
 from monitor.full_rooms import FullRooms
+from monitor.group_owners import GroupOwners
 from monitor.hibernation_schedule import HibernationSchedule
 from monitor.word_indexer import WordIndexer
 from rookery.composition import now_ms
@@ -41,6 +42,8 @@ INDEX_EVERY_SECONDS: Final = 1.0
 """Interval of the look for open rooms whose older messages are to be indexed: it costs nothing when there are none."""
 HIBERNATE_EVERY_SECONDS: Final = 60.0
 """Interval of the search for idle rooms: ten a minute are thousands a day."""
+GROUP_OWNERS_EVERY_SECONDS: Final = 60.0
+"""Interval of the look for groups whose owner cannot act: indexes find them, and there are few."""
 LATE_EVERY_SECONDS: Final = 1.0
 """Interval of ending connections that are late."""
 FLUSH_EVERY_SECONDS: Final = 60.0
@@ -63,6 +66,7 @@ def tasks(
     word_indexer: WordIndexer,
     ownership: Ownership,
     peers: Peers,
+    group_owners: GroupOwners,
 ) -> tuple[Task, ...]:
     """Return the table of the server's periodic tasks: a new one is one row.
 
@@ -87,6 +91,7 @@ def tasks(
         ("full rooms", FULL_ROOMS_EVERY_SECONDS, full_rooms.run),
         ("session use", FLUSH_EVERY_SECONDS, lambda: directory.sessions.flush(now_ms=now_ms())),
         ("word indexes", INDEX_EVERY_SECONDS, word_indexer.run),
+        ("groups without an owner", GROUP_OWNERS_EVERY_SECONDS, group_owners.run),
         ("late connections", LATE_EVERY_SECONDS, lambda: peers.end_late(asyncio.get_running_loop().time)),
         *(() if ownership.is_drill else keeping),
         *gateway.periodic_tasks(),
