@@ -210,7 +210,7 @@ def _opened(
 ) -> Iterator[tuple[apsw.Connection, Reader]]:
     path = files.path_of(folder, room_id)
     has_log = _log_bytes(path) > 0
-    connection, reader, is_behind = files.open_reader(path, room_id, migrations)
+    connection, reader, is_behind = files.open_reader(path, room_id, migrations, keeps_mode=True)
     try:
         if has_log:
             # A log that a crash left is evidence: closing must not copy it into the database.
