@@ -39,12 +39,14 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write."""
+    """The findings about a shard: its problems, the migrations that it lacks, the time of its last write, and whether
+    its archive names segments, None where a damaged file was not asked."""
 
     problems: tuple[str, ...]
     pending: tuple[Migration, ...]
     written_at: int
     is_search_checked: bool
+    has_segments: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +161,13 @@ def inspect(
     with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
         row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
-        is_checked = False
+        is_checked, has_segments = False, None
         if not problems:
+            has_segments = _has_table(reader, "segments") and reader.one("SELECT 1 FROM segments LIMIT 1") is not None
             is_checked, found = _search(connection, search_seconds)
             problems += found
         lacking = engine.pending(connection, migrations)
-        return Inspection(tuple(problems), lacking, int(row[0]) if row else 0, is_checked)
+        return Inspection(tuple(problems), lacking, int(row[0]) if row else 0, is_checked, has_segments)
 
 
 def measure(reader: Reader, folder: Path) -> Measures:

@@ -1,6 +1,7 @@
 """`rookery doctor`: names what is wrong and only that, changes nothing, and works beside a server."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -11,10 +12,12 @@ import orjson
 import pytest
 
 import sqlite
-from directory import audit, failures, rooms, users
+from directory import audit, failures, room_pages, rooms, users
+from directory.room_pages import ListedRoom
 from directory.rooms import Room
 from ids import RoomId
 from migrations import engine
+from monitor import doctor
 from rookery import composition
 from rookery.commands import machine_checks
 from rookery.composition import now_ms
@@ -238,6 +241,31 @@ def test_a_sample_looks_into_so_many_shards(tmp_path: Path, made: list[Room]) ->
     shard_of(tmp_path, made[2]).unlink()
     code, findings = examine(tmp_path, "--sample", "0")
     assert (code, [finding["room_id"] for finding in findings]) == (1, [str(made[2].id)])
+
+
+async def test_shards_are_told_in_the_order_of_the_rooms(tmp_path: Path, made: list[Room]) -> None:
+    """Some are looked into at the same time; the findings do not depend on which is done first."""
+    scribble(tmp_path, made[1], made[2])
+    rooms, told = await listed(tmp_path) * 20, []
+    async for room, shard in doctor.check_shards(tmp_path / "shards", rooms, engine.load(engine.SHARD_FOLDER)):
+        told.append((room.id, bool(shard.findings)))
+    assert told == [(room.id, room.id == made[1].id) for room in rooms]
+
+
+async def test_a_cancelled_look_leaves_no_thread(tmp_path: Path, made: list[Room]) -> None:
+    """Ctrl+C ends the doctor soon, however many shards are left."""
+    checking = doctor.check_shards(
+        tmp_path / "shards", await listed(tmp_path) * 10_000, engine.load(engine.SHARD_FOLDER)
+    )
+    room, _ = await anext(checking)
+    assert room.id == made[0].id
+    await checking.aclose()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("doctor")] == []
+
+
+async def listed(data: Path) -> list[ListedRoom]:
+    async with composition.open_directory(settings(data)) as directory, directory.database.read() as reader:
+        return await room_pages.all_rooms(reader)
 
 
 def contents(data: Path) -> dict[str, bytes]:
