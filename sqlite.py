@@ -72,13 +72,19 @@ PAGE_BYTES: Final = 2_048
 
 
 def connect(
-    path: Path, *, cache_kib: int = 2_000, read_only: bool = False, size_bytes_max: int | None = None
+    path: Path,
+    *,
+    cache_kib: int = 2_000,
+    read_only: bool = False,
+    keeps_mode: bool = False,
+    size_bytes_max: int | None = None,
 ) -> apsw.Connection:
     """Open an existing database file with every pragma set; above `size_bytes_max` a write raises apsw.FullError.
 
     A `read_only` connection refuses to write by pragma, not by open mode: in WAL mode a reader must be able to
-    write the shared-memory file. Raises apsw.CantOpenError when the file is missing, apsw.NotADBError when it
-    is something else.
+    write the shared-memory file. With `keeps_mode` a file in another journal mode stays in it: a copy made by VACUUM
+    INTO is in none with a log, and to change that writes its first page, with syncs. Raises apsw.CantOpenError when
+    the file is missing, apsw.NotADBError when it is something else, with `keeps_mode` at the first read.
     """
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
@@ -86,7 +92,8 @@ def connect(
         # again because its values changed, which took 6 of the 10 microseconds of a permission check.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         for name, value in PRAGMAS.items():
-            connection.pragma(name, value)
+            if name != "journal_mode" or not keeps_mode:
+                connection.pragma(name, value)
         connection.pragma("cache_size", -cache_kib)
         if size_bytes_max is not None:
             connection.pragma("max_page_count", size_bytes_max // PAGE_BYTES)

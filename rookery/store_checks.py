@@ -41,7 +41,7 @@ class Report:
 class Examination:
     """One run of the doctor; `sample` is the number of shards to check, None for all.
 
-    Each check leaves the rooms of the registry, and the checked ones, to the next.
+    Each check leaves the rooms of the registry, and those that may have archived messages, to the next.
     """
 
     settings: Settings
@@ -50,7 +50,7 @@ class Examination:
     report: Report
     inventory: Inventory | None = None
     installation: Installation | None = None
-    checked: list[ListedRoom] = field(default_factory=list)
+    archived: list[ListedRoom] = field(default_factory=list)
 
 
 async def check_directory(examination: Examination) -> None:
@@ -95,13 +95,14 @@ async def check_shards(examination: Examination) -> None:
     except MigrationError as error:
         report.add([Finding("migrations", f"of shards: {error}", doctor_remedies.MIGRATIONS)])
         return
-    examination.checked = fleet_doctor.sample(inventory, examination.sample)
+    rooms = fleet_doctor.sample(inventory, examination.sample)
     report.rooms = len(inventory.expected())
     with examination.output.progress() as progress:
-        bar = progress.add_task("looking into shards", total=len(examination.checked))
-        for room in examination.checked:
-            shard = fleet_doctor.check_shard(folder, room, files)
+        bar = progress.add_task("looking into shards", total=len(rooms))
+        async for room, shard in fleet_doctor.check_shards(folder, rooms, files):
             report.checked += 1
+            if shard.has_archive is not False:
+                examination.archived.append(room)
             report.behind += shard.is_behind
             # What concerns all shards alike is one finding.
             report.add(finding for finding in shard.findings if finding.room_id or finding not in report.findings)
@@ -113,12 +114,12 @@ async def check_shards(examination: Examination) -> None:
 
 async def check_archive(examination: Examination) -> None:
     """Check that object storage has the objects that the archives of these shards name; no missing folder is made."""
-    if not examination.checked:
+    if not examination.archived:
         return
     settings, report = examination.settings, examination.report
     folder = composition.shards_folder(settings)
     files = engine.load(composition.shard_migrations_folder(settings))
-    rooms = [room for room in examination.checked if doctor_archive.named(folder, room, files)]
+    rooms = [room for room in examination.archived if doctor_archive.named(folder, room, files)]
     if not rooms:
         return
     missing = composition.missing_archive(settings)

@@ -39,7 +39,8 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write.
+    """The findings about a shard: its problems, the migrations that it lacks, the time of its last write, and whether
+    its archive names segments, None where a damaged file was not asked.
 
     `damage` is what is wrong with single rows and with the search index: the room can go on with it.
     """
@@ -49,6 +50,7 @@ class Inspection:
     pending: tuple[Migration, ...]
     written_at: int
     is_search_checked: bool
+    has_segments: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +165,14 @@ def inspect(
     with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
         row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
-        is_checked, damage = False, [] if problems else _texts(reader)
+        is_checked, has_segments, damage = False, None, [] if problems else _texts(reader)
         if not problems:
+            has_segments = _has_table(reader, "segments") and reader.one("SELECT 1 FROM segments LIMIT 1") is not None
             is_checked, found = _search(connection, search_seconds)
             damage += found
         lacking = engine.pending(connection, migrations)
-        return Inspection(tuple(problems), tuple(damage), lacking, int(row[0]) if row else 0, is_checked)
+        written_at = int(row[0]) if row else 0
+        return Inspection(tuple(problems), tuple(damage), lacking, written_at, is_checked, has_segments)
 
 
 def measure(reader: Reader, folder: Path) -> Measures:
@@ -204,8 +208,10 @@ def measure_tables(
 
 
 def _log_bytes(path: Path) -> int:
-    log = path.with_name(f"{path.name}-wal")
-    return log.stat().st_size if log.exists() else 0
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:  # nobody has the room open, or a server has just closed it
+        return 0
 
 
 @contextmanager
@@ -214,7 +220,7 @@ def _opened(
 ) -> Iterator[tuple[apsw.Connection, Reader]]:
     path = files.path_of(folder, room_id)
     has_log = _log_bytes(path) > 0
-    connection, reader, is_behind = files.open_reader(path, room_id, migrations)
+    connection, reader, is_behind = files.open_reader(path, room_id, migrations, keeps_mode=True)
     try:
         if has_log:
             # A log that a crash left is evidence: closing must not copy it into the database.
