@@ -144,6 +144,18 @@ def stored(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> li
         return [Stored(*row) for row in reader.all("SELECT object_key, sha256, size_bytes FROM segments ORDER BY id")]
 
 
+def stored_files(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> list[Stored]:
+    """Return the files of a room's messages, archived ones included; raises BrokenShardError and ShardBusyError."""
+    with _opened(folder, room_id, migrations) as (_connection, reader):
+        found = [
+            Stored(*row)
+            for table, where in (("message_attachments", " WHERE state = 'attached'"), ("archived_attachments", ""))
+            if _has_table(reader, table)
+            for row in reader.all(f"SELECT object_key, sha256, size_bytes FROM {table}{where}")  # noqa: S608
+        ]
+        return sorted(found)
+
+
 def _has_table(reader: Reader, name: str) -> bool:
     """Return whether a shard has a table: an old shard may not be migrated yet."""
     return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)) is not None
