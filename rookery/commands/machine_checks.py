@@ -64,6 +64,8 @@ def check_permissions(data: Path, shards: Path) -> Iterator[Finding]:
             ]
             foreign_files += foreign
             open_files += [path for path in databases if path.stat().st_mode & 0o077 and path not in foreign]
+            if not doctor_remedies.is_read_only(folder):
+                yield from _check_mounts(databases)
     for folder in (data, shards):
         if inside := [path for path in open_files if path.parent == folder]:
             problem = f"others can read {_names(inside)}"
@@ -71,6 +73,12 @@ def check_permissions(data: Path, shards: Path) -> Iterator[Finding]:
         if inside := [path for path in foreign_files if path.parent == folder]:
             problem = f"the owner of {folder} cannot write to {_names(inside)}"
             yield Finding("permissions", problem, doctor_remedies.of_access(inside))
+
+
+def _check_mounts(databases: Sequence[Path]) -> Iterator[Finding]:
+    """Check that no database is a mount of its own that is read-only, as a container may have it."""
+    if found := [path for path in databases if doctor_remedies.is_read_only(path)]:
+        yield Finding("permissions", f"mounted read-only: {_names(found)}", doctor_remedies.READ_ONLY)
 
 
 def _is_usable(path: Path, owner: int) -> bool:

@@ -15,9 +15,10 @@ from directory.capabilities import Capability
 from rookery import VERSION, composition, logs, options
 from rookery.errors import CommandError
 from rookery.options import Options
-from rookery.outputs import AsJson, Output, facts, speaking
+from rookery.outputs import EXPECTED, AsJson, Output, facts, speaking
 from rookery.server import uvicorn_server
 from rookery.server.application import Application
+from rookery.server.lifespan import Watch
 
 log = logging.getLogger(__name__)
 
@@ -126,9 +127,12 @@ def _url(settings: Settings) -> str:
 def _run(settings: Settings, application: Application, listening: socket.socket) -> None:
     # After a graceful end uvicorn repeats the signal, which is then the same as Ctrl+C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    watch = Watch(application)
     try:
-        uvicorn_server.run(settings, application, listening)
+        uvicorn_server.run(settings, watch, listening)
     except KeyboardInterrupt:
         return
     except SystemExit as error:
+        if isinstance(watch.failure, EXPECTED):
+            raise watch.failure from error
         raise CommandError("The server could not start; the log above says why.") from error
