@@ -44,7 +44,7 @@ docs: $(READY) ## write the table of bounds in docs/architecture.md
 	$(BIN)/python -m tests.docs.bounds
 
 crash: $(READY) ## the long crash tests (CRASH_CYCLES=200 GATEWAY_SOCKETS=2000)
-	ROOKERY_CRASH_CYCLES=$(CRASH_CYCLES) ROOKERY_GATEWAY_SOCKETS=$(GATEWAY_SOCKETS) $(BIN)/pytest -m crash $(ARGS)
+	ROOKERY_CRASH_CYCLES=$(CRASH_CYCLES) ROOKERY_GATEWAY_SOCKETS=$(GATEWAY_SOCKETS) $(BIN)/pytest -m crash -o faulthandler_timeout=3600 $(ARGS)
 
 bench: $(READY) ## measure speed on this machine
 	$(BIN)/python -m bench $(ARGS)

@@ -8,6 +8,7 @@ live database file, its -wal or its -shm: closing one drops every lock that this
 import errno
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -100,13 +101,54 @@ def create(path: Path, application_id: int) -> apsw.Connection:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        # All must stand before the first page is written.
-        connection.pragma("page_size", PAGE_BYTES)
-        connection.pragma("auto_vacuum", "INCREMENTAL")
-        connection.pragma("application_id", application_id)
+        _begin(connection, application_id)
     finally:
         connection.close()
     return connect(path)
+
+
+def _begin(connection: apsw.Connection, application_id: int) -> None:
+    # All must stand before the first page is written.
+    connection.pragma("page_size", PAGE_BYTES)
+    connection.pragma("auto_vacuum", "INCREMENTAL")
+    connection.pragma("application_id", application_id)
+
+
+def image(application_id: int, fill: Callable[[apsw.Connection], object]) -> bytes:
+    """Return the bytes of a database as `create` makes them, in memory, once `fill` has written its first content."""
+    connection = apsw.Connection(":memory:")
+    try:
+        _begin(connection, application_id)
+        fill(connection)
+        return connection.serialize("main")
+    finally:
+        connection.close()
+
+
+def restore_image(connection: apsw.Connection, content: bytes) -> None:
+    """Make an image the content of a new database, by one transaction of its connection."""
+    source = apsw.Connection(":memory:")
+    try:
+        source.deserialize("main", content)
+        with connection.backup("main", source, "main") as copying:
+            copying.step()
+    finally:
+        source.close()
+
+
+def back_up(connection: apsw.Connection, path: Path) -> None:
+    """Copy a database, as it is at one moment, into a new file, which the caller syncs; others may write meanwhile.
+
+    Raises FileExistsError when the file is there.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    made = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    try:
+        made.pragma("synchronous", "OFF")
+        with made.backup("main", connection, "main") as copying:
+            copying.step()
+    finally:
+        made.close()
 
 
 SEGMENT_PAGE_BYTES: Final = 4_096

@@ -30,8 +30,8 @@ PROJECT = Path(__file__).parent.parent
 
 def measure(folder: Path) -> list[Figure]:
     """Compare a round with a hundredth changed with one without changes, and with one that measures all."""
-    settings = _settings(folder)
-    rooms = asyncio.run(_found(settings))
+    settings = fleet_settings(folder)
+    rooms = asyncio.run(found_fleet(settings))
     first = _round(folder)
     time.sleep(2.1)
     _round(folder)
@@ -53,7 +53,7 @@ def measure(folder: Path) -> list[Figure]:
     return [
         Figure(f"round over {ROOMS:,} rooms, {CHANGED} changed", median(changes), "s", at_most=2),
         Figure(f"round over {ROOMS:,} rooms, none changed", median(rests), "s"),
-        Figure(f"round that measures all of {ROOMS:,} rooms", first["seconds"], "s"),
+        Figure(f"round that measures all of {ROOMS:,} rooms", first["seconds"], "s", at_most=30),
         Figure("measuring one changed room", each * 1e3, "ms"),
         Figure("looking at one room that did not change", median(rests) / ROOMS * 1e6, "µs"),
         Figure("memory that the round adds", max(memory), "MiB", at_most=50),
@@ -62,11 +62,11 @@ def measure(folder: Path) -> list[Figure]:
     ]
 
 
-def _settings(folder: Path) -> Settings:
+def fleet_settings(folder: Path) -> Settings:
     return config.load(None, environ={"ROOKERY_SERVER_DATA_DIR": str(folder)})
 
 
-async def _found(settings: Settings) -> list[RoomId]:
+async def found_fleet(settings: Settings) -> list[RoomId]:
     """Found one room, and copy it ROOMS - 1 times."""
     async with composition.open_stores(settings) as stores:
         async with stores.directory.database.write() as writer:
@@ -79,6 +79,7 @@ async def _found(settings: Settings) -> list[RoomId]:
     rooms = [RoomId(room.id + number) for number in range(1, ROOMS)]
     for room_id in rooms:
         (shards / f"{room_id}.db").write_bytes(content)
+        (shards / f"{room_id}.db").chmod(0o600)
         _rename(shards / f"{room_id}.db", room_id)
     directory = sqlite.connect(composition.directory_path(settings))
     directory.execute("BEGIN")
@@ -120,7 +121,7 @@ def _round(folder: Path) -> dict[str, float]:
 
 
 async def _go(folder: Path) -> dict[str, float]:
-    settings = _settings(folder)
+    settings = fleet_settings(folder)
     async with composition.open_directory(settings) as directory:
         with monitor.rounds(settings, directory) as rounds:
             idle_mib = _idle_mib()

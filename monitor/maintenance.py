@@ -7,16 +7,15 @@ shard of ten gigabytes delays no alert.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from directory import shards
 from directory.directory import Directory
 from directory.errors import RoomNotFoundError
 from ids import RoomId
-from monitor import lock
 from monitor.integrity import SEARCH_SECONDS, Checked, IntegrityCheck
 from monitor.isolation import Isolation
+from monitor.lock import Lock
 from monitor.optimizer import Optimized, Optimizer
 from monitor.sizes import Tally
 from shard.errors import ShardBusyError, ShardError
@@ -51,13 +50,13 @@ class Maintenance:
         directory: Directory,
         integrity_check: IntegrityCheck,
         optimizer: Optimizer | None,
-        lock_path: Path,
+        lock: Lock,
         clock: Callable[[], int],
     ) -> None:
         self._directory = directory
         self._integrity_check = integrity_check
         self._optimizer = optimizer
-        self._lock_path = lock_path
+        self._lock = lock
         self._clock = clock
         self._isolation = Isolation(directory)
 
@@ -66,7 +65,7 @@ class Maintenance:
 
         Raises DatabaseError.
         """
-        with lock.acquire(self._lock_path) as is_mine:
+        with self._lock.acquire() as is_mine:
             if not is_mine:
                 return None
             done = Maintained()

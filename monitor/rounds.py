@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, TypeVar
 
 from config import crons
@@ -18,9 +17,9 @@ from directory import alerts, failures, shards, sizes
 from directory.alerts import Change, Sink
 from directory.directory import Directory
 from directory.shards import Level, Summary
-from monitor import lock
 from monitor.alert_delivery import AlertDelivery
 from monitor.levels import Thresholds, judge
+from monitor.lock import Lock
 from monitor.maintenance import Maintained, Maintenance
 from monitor.sizes import SizeWalk, Tally
 
@@ -54,7 +53,7 @@ class RoundStats:
 
 
 class Rounds:
-    """Rounds on demand and by schedule; `lock_path` is the file that one monitor at a time locks."""
+    """Rounds on demand and by schedule; one monitor at a time has the lock."""
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class Rounds:
         walk: SizeWalk,
         delivery: AlertDelivery,
         maintenance: Maintenance,
-        lock_path: Path,
+        lock: Lock,
         clock: Callable[[], int],
     ) -> None:
         self._directory = directory
@@ -71,7 +70,7 @@ class Rounds:
         self._walk = walk
         self._delivery = delivery
         self._maintenance = maintenance
-        self._lock_path = lock_path
+        self._lock = lock
         self._clock = clock
         self.stats = RoundStats()
 
@@ -80,7 +79,7 @@ class Rounds:
 
         Raises DatabaseError and OSError, as `SizeWalk.run` does.
         """
-        with lock.acquire(self._lock_path) as is_mine:
+        with self._lock.acquire() as is_mine:
             if not is_mine:
                 self.stats.skipped += 1
                 return None
@@ -115,7 +114,7 @@ class Rounds:
     async def deliver(self) -> None:
         """Deliver the alerts that are due, outside of a round."""
         # A round that runs at this moment delivers them, or the next one does.
-        with lock.acquire(self._lock_path) as is_mine:
+        with self._lock.acquire() as is_mine:
             if is_mine:
                 await self._delivery.run()
 

@@ -1,6 +1,5 @@
 """Composition root: folders and stores made from the settings, for the server and for commands."""
 
-import fcntl
 import logging
 import random
 import time
@@ -9,7 +8,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import IO
 
 import sqlite
 from config.settings import Settings
@@ -27,7 +25,7 @@ from monitor.disk_space import DiskSpace
 from monitor.hibernator import Hibernator
 from monitor.sizes import SizeWalk
 from objects.store import Store
-from rookery import data_folder, object_storage, process
+from rookery import data_folder, data_owner, object_storage, process, server_lock
 from rookery.errors import CommandError
 from rookery.installation import Ownership
 from shard.archive.retention import Policy
@@ -41,10 +39,8 @@ log = logging.getLogger(__name__)
 DAY_MS = 86_400_000
 HEADROOM_PERCENT = 5
 """Growth that a full shard is allowed: a deletion adds an event, and a room takes messages between two rounds."""
-LOCK = "server.lock"
 MONITOR_LOCK = "monitor.lock"
 MAINTENANCE_LOCK = "monitor-tending.lock"
-LOCK_TRIES = 10
 ARCHIVE_CACHE = "archive-cache"
 COMMAND_ARCHIVE_CACHE = "archive-cache.command"
 """Commands' own copies of segments, beside those of a running server."""
@@ -120,8 +116,9 @@ def _bounds(size_limit_bytes: int, cache_kib: int) -> Bounds:
 
 def prepare(settings: Settings) -> None:
     """Make the data folder, readable by its owner alone; raises OSError with the path when it cannot, and CommandError
-    when there was a directory in it."""
+    when there was a directory in it, or it is another user's."""
     sqlite.refuse_old_sqlite()
+    refuse_other_user(settings)
     refuse_lost_directory(settings)
     data = settings.server.data_dir
     if settings.server.data_must_exist and not directory_path(settings).exists():
@@ -130,6 +127,11 @@ def prepare(settings: Settings) -> None:
             "or name the right folder. For a first start set data_must_exist to false."
         )
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def refuse_other_user(settings: Settings) -> None:
+    """Raise CommandError when the data folder belongs to another user than this process."""
+    data_owner.refuse_other_user(directory_path(settings))
 
 
 def disk_space(settings: Settings) -> DiskSpace:
@@ -153,39 +155,21 @@ def serving_alone(settings: Settings, *, checks_data: bool = True) -> Iterator[N
     """Lock the data folder for one server while the block lasts; raises CommandError when another has it, and with
     `checks_data` the errors of `prepare`.
 
-    Two servers would each finish or undo the rooms that the other is just creating. The system unlocks it at any end
-    of the process, also a crash.
+    Two servers would each finish or undo the rooms that the other is just creating.
     """
     if checks_data:
         prepare(settings)
-    with (settings.server.data_dir / LOCK).open("ab") as lock:
-        # `has_server` holds the lock for some microseconds.
-        for _ in range(LOCK_TRIES):
-            if _got(lock, fcntl.LOCK_EX):
-                # On a full disk nothing can be opened before the reserve is given up.
-                disk_space(settings).prepare()
-                yield
-                return
-            time.sleep(0.01)
-        raise CommandError(f"Another server runs on {settings.server.data_dir}; stop it, or name another folder.")
+    with server_lock.held(settings.server.data_dir) as is_alone:
+        if not is_alone:
+            raise CommandError(f"Another server runs on {settings.server.data_dir}; stop it, or name another folder.")
+        # On a full disk nothing can be opened before the reserve is given up.
+        disk_space(settings).prepare()
+        yield
 
 
 def has_server(settings: Settings) -> bool:
     """Return whether a server runs on the data folder now."""
-    try:
-        with (settings.server.data_dir / LOCK).open("rb") as lock:
-            return not _got(lock, fcntl.LOCK_SH)
-    except FileNotFoundError:
-        return False
-
-
-def _got(file: IO[bytes], kind: int) -> bool:
-    """Try to lock a file, until it is closed, and tell whether it was free."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return server_lock.is_held(settings.server.data_dir)
 
 
 @asynccontextmanager

@@ -42,6 +42,7 @@ class Options:
     def existing(self) -> Settings:
         """Read the settings for a command that needs existing data; raises CommandError when there is none."""
         settings = self.settings()
+        composition.refuse_other_user(settings)
         composition.refuse_lost_directory(settings)
         if not composition.directory_path(settings).exists():
             raise CommandError(

@@ -16,7 +16,7 @@ from config.settings import Settings
 from migrations import engine
 from monitor.disk_space import RESERVE
 from monitor.doctor import SUFFIXES
-from rookery import composition, installation, link_key, store_checks
+from rookery import composition, installation, link_key, server_lock, store_checks
 from rookery.store_checks import Examination
 
 
@@ -203,7 +203,7 @@ STORES: Final = (
     StoreEntry(
         name="locks",
         holds="which process serves and which goes round; empty files",
-        paths=lambda _settings: (composition.LOCK, composition.MONITOR_LOCK, composition.MAINTENANCE_LOCK),
+        paths=lambda _settings: (server_lock.NAME, composition.MONITOR_LOCK, composition.MAINTENANCE_LOCK),
         erase=Nothing("they are empty"),
         export=Nothing("they are empty"),
         back_up=Nothing("a process makes them when it starts"),

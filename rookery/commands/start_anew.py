@@ -9,12 +9,12 @@ import typer
 import sqlite
 from config.settings import Settings
 from monitor.disk_space import RESERVE
-from rookery import composition, data_folder, options
+from rookery import composition, data_folder, options, server_lock
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, speaking
 from rookery.store_list import FORMER, STORES
 
-KEPT: Final = (composition.LOCK, composition.MONITOR_LOCK, composition.MAINTENANCE_LOCK, RESERVE)
+KEPT: Final = (server_lock.NAME, composition.MONITOR_LOCK, composition.MAINTENANCE_LOCK, RESERVE)
 """Files of the data folder that belong to processes, not to an installation."""
 
 
@@ -33,6 +33,7 @@ def start_anew(
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).settings()
+        composition.refuse_other_user(settings)
         found = _leftovers(settings)
         if not (yes or as_json) and os.isatty(0):
             typer.confirm(f"{'; '.join(found)}. Move all of it aside?", abort=True)

@@ -18,6 +18,7 @@ from monitor.disk_space import DiskSpace
 from monitor.hibernator import Hibernator, NotIdleError
 from monitor.integrity import Checked, IntegrityCheck
 from monitor.jobs import JobFailedError, Jobs, Progress
+from monitor.lock import Lock
 from monitor.maintenance import Maintenance
 from monitor.optimizer import Optimized, Optimizer
 from monitor.rounds import Rounds
@@ -33,12 +34,15 @@ def rounds(settings: Settings, directory: Directory, pool: ShardPool | None = No
     """Open the rounds of the monitor over an open directory; with the pool of the writers, shards are optimized too."""
     data = settings.server.data_dir
     optimizer = None if pool is None else Optimizer(directory, pool, now_ms)
-    check, lock = integrity_check(settings, directory), data / composition.MAINTENANCE_LOCK
+    shards_folder = composition.shards_folder(settings)
+    # The locks are in the shards' folder too, which an installation without rooms does not have yet.
+    shards_folder.mkdir(mode=0o700, exist_ok=True)
+    check, lock = integrity_check(settings, directory), Lock(data / composition.MAINTENANCE_LOCK, shards_folder)
     maintenance = Maintenance(directory, check, optimizer, lock, now_ms)
     with alert_channels.open_channels(settings) as channels:
         delivery = AlertDelivery(directory, channels, now_ms)
         walk = composition.size_walk(settings, directory)
-        lock = data / composition.MONITOR_LOCK
+        lock = Lock(data / composition.MONITOR_LOCK, shards_folder)
         yield Rounds(directory, settings.directory, walk, delivery, maintenance, lock, now_ms)
 
 

@@ -5,6 +5,7 @@ import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -94,8 +95,9 @@ def _build(
     try:
         # Nothing is promised before the rename, so one sync at the end (the close's checkpoint) serves all.
         connection.pragma("synchronous", "OFF")
-        engine.apply(connection, migrations, now_ms=now_ms)
+        sqlite.restore_image(connection, _empty(tuple(migrations)))
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE migrations SET applied_at = ?", (now_ms,))
         writer = Writer(connection, room_id, ids.Sequence(room_id, generator))
         result = initialize(writer)
         writer.settle()
@@ -107,6 +109,12 @@ def _build(
     finally:
         connection.close()
     return result
+
+
+@lru_cache(maxsize=1)
+def _empty(migrations: tuple[engine.Migration, ...]) -> bytes:
+    """Return a shard without a room, migrated: to migrate each new file took three quarters of its creation."""
+    return sqlite.image(sqlite.SHARD_APPLICATION_ID, lambda connection: engine.apply(connection, migrations, now_ms=0))
 
 
 def discard_unfinished(folder: Path, room_id: ids.RoomId) -> None:

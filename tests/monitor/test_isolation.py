@@ -17,6 +17,7 @@ from monitor.alert_delivery import AlertDelivery
 from monitor.archive_schedule import ArchiveSchedule, Limits
 from monitor.archiver import Archiver
 from monitor.isolation import Isolation
+from monitor.lock import Lock
 from monitor.maintenance import Maintenance
 from monitor.rounds import Rounds
 from monitor.sizes import Tally
@@ -216,7 +217,7 @@ async def test_a_walk_that_fails_holds_back_no_alert(fleet: Fleet, monkeypatch: 
     ear = Ear()
     delivery = AlertDelivery(fleet.stores.directory, {"log": ear}, fleet.clock)
     maintenance = maintenance_of(fleet)
-    lock = fleet.folder.parent / "monitor.lock"
+    lock = Lock(fleet.folder.parent / "monitor.lock", fleet.folder)
     rounds = Rounds(
         fleet.stores.directory, fleet.settings.directory, fleet.walk, delivery, maintenance, lock, fleet.clock
     )
@@ -229,7 +230,7 @@ async def test_a_walk_that_fails_holds_back_no_alert(fleet: Fleet, monkeypatch: 
 
 
 def maintenance_of(fleet: Fleet) -> Maintenance:
-    lock = fleet.folder.parent / "maintenance.lock"
+    lock = Lock(fleet.folder.parent / "maintenance.lock", fleet.folder)
     return Maintenance(fleet.stores.directory, fleet.integrity_check, fleet.optimizer, lock, fleet.clock)
 
 

@@ -11,6 +11,7 @@ from directory import shards
 from ids import RoomId
 from monitor import integrity, maintenance, optimizer
 from monitor.integrity import Checked
+from monitor.lock import Lock
 from monitor.maintenance import Maintenance
 from monitor.optimizer import OPTIMIZE_EVERY_MS, needs_optimizing
 from monitor.sizes import Tally
@@ -29,7 +30,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 
 def maintenance_of(fleet: Fleet, *, writes: bool = True) -> Maintenance:
-    lock = fleet.folder.parent / "maintenance.lock"
+    lock = Lock(fleet.folder.parent / "maintenance.lock", fleet.folder)
     directory, writing = fleet.stores.directory, fleet.optimizer if writes else None
     return Maintenance(directory, fleet.integrity_check, writing, lock, fleet.clock)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from database.errors import StorageFullError
-from monitor import lock
 from monitor.alert_delivery import AlertDelivery, LogChannel
+from monitor.lock import Lock
 from monitor.maintenance import Maintenance
 from monitor.rounds import MINUTE_MS, Rounds, judge_directory
+from monitor.sizes import Tally
 from tests.monitor.fleets import NOW_MS, Fleet, fleet_in
 
 
@@ -23,8 +24,8 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 def rounds_of(fleet: Fleet) -> Rounds:
     directory = fleet.stores.directory
     delivery = AlertDelivery(directory, {"log": LogChannel()}, fleet.clock)
-    lock = fleet.folder.parent / "monitor.lock"
-    other = lock.with_name("maintenance.lock")
+    lock = Lock(fleet.folder.parent / "monitor.lock", fleet.folder)
+    other = Lock(lock.path.with_name("maintenance.lock"), fleet.folder)
     maintenance = Maintenance(directory, fleet.integrity_check, fleet.optimizer, other, fleet.clock)
     return Rounds(directory, fleet.settings.directory, fleet.walk, delivery, maintenance, lock, fleet.clock)
 
@@ -45,11 +46,25 @@ async def test_a_round_measures_tells_and_counts(fleet: Fleet) -> None:
 async def test_one_monitor_goes_round_at_a_time(fleet: Fleet) -> None:
     """While one monitor goes round another one does not, and can when the first is done or dead."""
     rounds = rounds_of(fleet)
-    with lock.acquire(fleet.folder.parent / "monitor.lock") as is_mine:
+    with rounds._lock.acquire() as is_mine:
         assert is_mine
         assert await rounds.run_round() is None
     assert await rounds.run_round() is not None
     assert rounds.stats.skipped == 1
+
+
+async def test_a_removed_lock_file_lets_no_second_monitor_in(fleet: Fleet) -> None:
+    """A lock whose file is removed stays held, by whichever process and beside the other lock, and is free again when
+    its holder is done."""
+    rounds, path = rounds_of(fleet), fleet.folder.parent / "monitor.lock"
+    tending = Lock(path.with_name("maintenance.lock"), fleet.folder)
+    assert await rounds.run_round() is not None
+    assert await rounds.maintain(Tally()) is not None
+    with rounds._lock.acquire() as is_mine, tending.acquire() as is_mine_too:
+        assert (is_mine, is_mine_too) == (True, True)
+        path.unlink()
+        assert await rounds.run_round() is None
+    assert await rounds.run_round() is not None
 
 
 async def run_through(

@@ -66,11 +66,16 @@ def test_a_port_in_use_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_server(tmp_path: Path) -> None:
-    """A second server on the same data is refused while the first one runs, and not after it was killed."""
+    """A second server on the same data is refused while the first one runs, and not after it was killed: neither
+    under another path, nor when the file of the lock was removed."""
+    (tmp_path / "link").symlink_to("data")
     with start("--data", "data", "serve", "--port", 0, "--json", cwd=tmp_path) as first:
         assert first.stdout is not None
         first.stdout.readline()
         refused = run("--data", "data", "serve", "--port", 0, "--json", cwd=tmp_path)
+        assert (refused.code, "Another server runs on" in refused.json["error"]) == (1, True)
+        (tmp_path / "data" / "server.lock").unlink()
+        refused = run("--data", "link", "serve", "--port", 0, "--json", cwd=tmp_path)
         assert (refused.code, "Another server runs on" in refused.json["error"]) == (1, True)
         first.kill()
     with serving(tmp_path / "data", cwd=tmp_path):

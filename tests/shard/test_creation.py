@@ -12,6 +12,7 @@ import pytest
 
 import sqlite
 from ids import RoomId
+from migrations import engine
 from shard.actions import channels, members, rooms
 from shard.engine import files, identity
 from shard.engine.connections import Writer
@@ -111,6 +112,23 @@ def test_a_created_shard_outlives_a_power_cut(tmp_path: Path, monkeypatch: pytes
     assert names == ["1.db"]
     synced = (tmp_path / "cut" / "1.new").read_bytes()
     assert synced == files.path_of(home, RoomId(1)).read_bytes()
+
+
+def test_a_created_shard_is_what_its_migrations_make(tmp_path: Path) -> None:
+    """A new shard has the schema, the settings and the rows of migrations of a file to which each was applied."""
+    applied = sqlite.create(tmp_path / "applied.db", sqlite.SHARD_APPLICATION_ID)
+    engine.apply(applied, stage.MIGRATIONS, now_ms=stage.NOW_MS)
+    dying_founder.found(tmp_path)
+    created = sqlite.connect(files.path_of(tmp_path, RoomId(1)))
+    for name in ("application_id", "page_size", "auto_vacuum", "encoding", "journal_mode", "user_version"):
+        assert created.pragma(name) == applied.pragma(name), name
+    for sql in (
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name",
+        "SELECT version, name, sha256, applied_at FROM migrations ORDER BY version",
+    ):
+        assert created.execute(sql).fetchall() == applied.execute(sql).fetchall()
+    created.close()
+    applied.close()
 
 
 async def test_no_space_for_the_file_itself_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
