@@ -17,9 +17,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
+from typing import Any
 
-from bench.figures import Figure
+from bench.figures import Figure, percentile
 from ids import ID_MAX, ChannelId, RoomId, UserId
 from migrations import engine
 from monitor.archiver import Archiver
@@ -46,15 +47,36 @@ BATCH = 5_000
 BEGAN = 1_600_000_000_000
 NOW = BEGAN + MESSAGES * 1_000 + 40 * 86_400_000
 ROOM, OWNER = RoomId(1), UserId(10)
+LONG_MESSAGES = 4_000
+LONG_CHARACTERS = 7_900
 SENDS_PER_SECOND = 100
 QUIET_SECONDS = 8.0
 RARE_EVERY = 99_991
 CACHE_BYTES = 4 << 30
 
 
+class _TimedPool(ShardPool):
+    """A pool that keeps the longest time of a write, from its queue to its commit, and of the process meanwhile."""
+
+    longest_ms = 0.0
+    longest_cpu_ms = 0.0
+
+    def write(self, *arguments: Any, **options: Any) -> Awaitable[Any]:
+        asked, worked = time.perf_counter(), time.process_time()
+        written = asyncio.ensure_future(super().write(*arguments, **options))
+        written.add_done_callback(
+            lambda _written: self._keep(time.perf_counter() - asked, time.process_time() - worked)
+        )
+        return written
+
+    def _keep(self, seconds: float, cpu_seconds: float) -> None:
+        self.longest_ms = max(self.longest_ms, seconds * 1_000)
+        self.longest_cpu_ms = max(self.longest_cpu_ms, cpu_seconds * 1_000)
+
+
 @dataclass(slots=True)
 class _Bench:
-    pool: ShardPool
+    pool: _TimedPool
     store: Store
     cache: SegmentCache
     channel_id: ChannelId
@@ -76,22 +98,23 @@ def measure(folder: Path) -> list[Figure]:
 
 
 async def _measure(folder: Path) -> list[Figure]:
-    for name in ("shards", "work"):
-        (folder / name).mkdir()
-    channel_id = _build(folder / "shards")
-    async with _opened(folder, channel_id) as bench:
+    async with _opened(folder / "usual", _records(), MESSAGES) as bench:
         figures = [Figure("messages of the archived room", MESSAGES)]
         figures += await _archive(bench)
         figures += await _read(bench)
         figures += await _search(bench)
-    return figures
+    async with _opened(folder / "long", _long_records(), LONG_MESSAGES) as bench:
+        return figures + await _longest_step(bench)
 
 
 @asynccontextmanager
-async def _opened(folder: Path, channel_id: ChannelId) -> AsyncIterator[_Bench]:
+async def _opened(folder: Path, records: Iterator[Record], count: int) -> AsyncIterator[_Bench]:
+    for name in ("shards", "work"):
+        (folder / name).mkdir(parents=True)
+    channel_id = _build(folder / "shards", itertools.islice(records, count))
     store = _store(folder)
     cache = SegmentCache(store, folder / "cache", bytes_max=CACHE_BYTES)
-    pool = ShardPool(
+    pool = _TimedPool(
         folder / "shards", engine.load(engine.SHARD_FOLDER), limits=PoolLimits(), clock=lambda: NOW,
         publish=lambda _room_id, _events: None,
     )  # fmt: skip
@@ -135,6 +158,21 @@ async def _archive(bench: _Bench) -> list[Figure]:
     ]
 
 
+async def _longest_step(bench: _Bench) -> list[Figure]:
+    """Archive messages of random characters, of which each has a thousand words that no other has.
+
+    Its processor time is the same beside other programs, which the clock's time is not.
+    """
+    outcome = await bench.archiver().visit(ROOM)
+    assert outcome.error is None, outcome
+    assert outcome.messages_moved, "nothing moved"
+    what = f"longest step of archiving messages of {LONG_CHARACTERS:,} random characters"
+    return [
+        Figure(what, bench.pool.longest_ms, "ms", at_most=50),
+        Figure(what + ", processor time", bench.pool.longest_cpu_ms, "ms", at_most=50),
+    ]
+
+
 async def _sending_for(bench: _Bench, going_on: Awaitable[object]) -> float:
     """Send at an even pace until some work is done, and return the 99th percentile of a send's milliseconds."""
     task = asyncio.ensure_future(going_on)
@@ -148,14 +186,14 @@ async def _sending_for(bench: _Bench, going_on: Awaitable[object]) -> float:
         taken.append((time.perf_counter() - asked) * 1_000)
 
     for number in itertools.count():
-        if task.done():
+        if taken and task.done():
             break
         each = asyncio.create_task(send(number))
         sends.add(each)
         each.add_done_callback(sends.discard)
         await asyncio.sleep(1 / SENDS_PER_SECOND)
     await asyncio.gather(*sends)
-    return quantiles(taken, n=100)[98]
+    return percentile(taken, 99)
 
 
 async def _read(bench: _Bench) -> list[Figure]:
@@ -169,7 +207,7 @@ async def _read(bench: _Bench) -> list[Figure]:
         found = await history.read_page(*place, span, now_ms=NOW)
         assert len(found.messages) == span.limit
 
-    inside = [Span(50, before=row.last_id) for row in chance.sample(rows[1:], min(20, len(rows) - 1))]
+    inside = [Span(50, before=row.last_id) for row in chance.sample(rows, min(20, len(rows)))]
     await bench.cache.clear()
     uncached = [await _timed(partial(page, span)) for span in inside]
     cached = [await _timed(partial(page, span)) for span in inside * 5]
@@ -208,7 +246,7 @@ async def _timed(ask: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - asked) * 1_000
 
 
-def _build(folder: Path) -> ChannelId:
+def _build(folder: Path, records: Iterator[Record]) -> ChannelId:
     """Found a room and load its history, 5,000 messages in a transaction."""
     migrations = engine.load(engine.SHARD_FOLDER)
     (row, *_) = files.create(
@@ -218,7 +256,6 @@ def _build(folder: Path) -> ChannelId:
     )  # fmt: skip
     connection, writer = files.open_writer(files.path_of(folder, ROOM), ROOM, migrations, now_ms=BEGAN, check=False)
     connection.pragma("synchronous", "OFF")  # it is thrown away
-    records = itertools.islice(_records(), MESSAGES)
     while batch := list(itertools.islice(records, BATCH)):
         writer.begin()
         connection.execute("BEGIN IMMEDIATE")
@@ -237,6 +274,14 @@ def _records() -> Iterator[Record]:
         content = said["content"][:7_900] + (" needleword" if number % RARE_EVERY == 7 else "")
         nonce = hashlib.sha256(b"%d" % number).hexdigest()[:32]
         yield Record("general", said["topic"] or None, user_id, BEGAN + number * 1_000, content, nonce)
+
+
+def _long_records() -> Iterator[Record]:
+    """Yield the longest messages that there are, of random characters and blanks, endlessly."""
+    chance, signs = random.Random(5), "abcdefghijklmnopqrstuvwxyz0123456789      "
+    for number in itertools.count():
+        content = "".join(chance.choices(signs, k=LONG_CHARACTERS)).strip()
+        yield Record("general", None, UserId(1_000 + number % 50), BEGAN + number * 1_000, content, str(number))
 
 
 def _said() -> list[dict[str, str]]:

@@ -1,7 +1,14 @@
 """One measured figure beside its aim."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest of some values that so many percent of them do not exceed; of few values, the largest."""
+    return sorted(values)[max(math.ceil(len(values) * percent / 100), 1) - 1]
 
 
 @dataclass(frozen=True, slots=True)

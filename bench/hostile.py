@@ -2,7 +2,6 @@
 
 import http.client
 import multiprocessing
-import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import servers
-from bench.figures import Figure
+from bench.figures import Figure, percentile
 from bench.hostile_clients import KINDS, attack
 
 ROUNDS: Final = 3
@@ -63,7 +62,7 @@ def _kind(server: servers.Server, token: str, name: str) -> list[Figure]:
 
 
 def _p99(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[98]
+    return percentile(seconds, 99)
 
 
 def _ask(port: int, token: str, seconds: float) -> list[float]:

@@ -19,6 +19,8 @@ FINDINGS_MAX: Final = 5
 
 SQLiteError: Final = apsw.Error
 """Errors of a file that fails during its use, for the callers that report it to an operator."""
+ReadOnlyError: Final = apsw.ReadOnlyError
+"""The one among them for a file that may be read and not written."""
 
 
 @asynccontextmanager

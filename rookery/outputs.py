@@ -18,7 +18,7 @@ from rich.table import Table
 
 from config.errors import SettingsError
 from database.errors import DatabaseError
-from database.inspections import SQLiteError
+from database.inspections import ReadOnlyError, SQLiteError
 from directory.errors import DirectoryError, RoomNotFoundError, UserNotFoundError
 from migrations.engine import MigrationError
 from objects.errors import ObjectError
@@ -120,6 +120,11 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}."
+    if isinstance(error, ReadOnlyError):
+        return (
+            "A database cannot be written to: its file, its folder or its disk is read-only for this user. See what is "
+            "wrong with: rookery doctor"
+        )
     if isinstance(error, SQLiteError):
         return f"A database cannot be used ({error}). See what is wrong with: rookery doctor"
     match error:

@@ -58,11 +58,14 @@ def check_permissions(data: Path, shards: Path) -> Iterator[Finding]:
         yield from _check_folder(folder)
         if os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
             owner = folder.stat().st_uid
-            for path, found in _databases(folder):
+            databases = list(_databases(folder))
+            for path, found in databases:
                 if found.st_uid != owner or found.st_mode & 0o600 != 0o600:
                     foreign_files.append(path)
                 elif found.st_mode & 0o077:
                     open_files.append(path)
+            if not doctor_remedies.is_read_only(folder):
+                yield from _check_mounts([path for path, _ in databases])
     for folder in (data, shards):
         if inside := [path for path in open_files if path.parent == folder]:
             problem = f"others can read {_names(inside)}"
@@ -81,6 +84,12 @@ def _databases(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
             continue
         if stat.S_ISREG(found.st_mode):
             yield path, found
+
+
+def _check_mounts(databases: Sequence[Path]) -> Iterator[Finding]:
+    """Check that no database is a mount of its own that is read-only, as a container may have it."""
+    if found := [path for path in databases if doctor_remedies.is_read_only(path)]:
+        yield Finding("permissions", f"mounted read-only: {_names(found)}", doctor_remedies.READ_ONLY)
 
 
 def _check_folder(folder: Path) -> Iterator[Finding]:

@@ -13,9 +13,10 @@ from directory.capabilities import Capability
 from rookery import VERSION, composition, interruption, logs, options
 from rookery.errors import CommandError
 from rookery.options import Options
-from rookery.outputs import AsJson, Output, facts, speaking
+from rookery.outputs import EXPECTED, AsJson, Output, facts, speaking
 from rookery.server import uvicorn_server
 from rookery.server.application import Application
+from rookery.server.lifespan import Watch
 
 log = logging.getLogger(__name__)
 
@@ -122,9 +123,12 @@ def _url(settings: Settings) -> str:
 
 
 def _run(settings: Settings, application: Application, listening: socket.socket) -> None:
+    watch = Watch(application)
     try:
-        uvicorn_server.run(settings, application, listening)
+        uvicorn_server.run(settings, watch, listening)
     except KeyboardInterrupt:  # after a graceful end uvicorn repeats the signal
         return
     except SystemExit as error:
+        if isinstance(watch.failure, EXPECTED):
+            raise watch.failure from error
         raise CommandError("The server could not start; the log above says why.") from error

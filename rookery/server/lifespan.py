@@ -6,7 +6,23 @@ Starlette's own sends the traceback of a failed start, which uvicorn logs; this 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from starlette.types import Receive, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Watch:
+    """An application whose failed start is kept in `failure`: the server that runs it only says that it failed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.failure: Exception | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:
+            if scope["type"] == "lifespan":
+                self.failure = error
+            raise
 
 
 async def run(context: Callable[[], AbstractAsyncContextManager[None]], receive: Receive, send: Send) -> None:

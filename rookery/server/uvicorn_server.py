@@ -6,10 +6,10 @@ import socket
 from typing import cast
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from config.settings import Settings
 from rookery import process
-from rookery.server.application import Application
 from rookery.server.http_protocol import BoundedProtocol
 from router.gateway.websocket import Socket
 
@@ -19,7 +19,7 @@ BACKLOG = 2_048
 """Connections that wait to be accepted; the kernel refuses more."""
 
 
-def configure(settings: Settings, application: Application) -> uvicorn.Config:
+def configure(settings: Settings, application: ASGIApp) -> uvicorn.Config:
     """Return uvicorn's configuration for these settings.
 
     A proxy's headers are trusted only if its address is on the list: uvicorn's default is wider.
@@ -70,7 +70,7 @@ def bind(settings: Settings) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-def run(settings: Settings, application: Application, listening: socket.socket | None = None) -> None:
+def run(settings: Settings, application: ASGIApp, listening: socket.socket | None = None) -> None:
     """Serve until SIGINT or SIGTERM; requests in flight are finished within the grace, then the stores are closed.
 
     `listening` is the socket from `bind`, for callers that need the port before. Raises SystemExit when the application

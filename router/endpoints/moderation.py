@@ -36,7 +36,7 @@ TIME_OUT = MEMBER + "/timeout"
 BANS = "/v1/rooms/{room_id}/bans"
 BAN = BANS + "/{user_id}"
 AUDIT = "/v1/rooms/{room_id}/audit"
-SLICES_MAX = 100
+SLICES_MAX = 1_000
 """Transactions in which the messages of one banned user are deleted; a user who wrote more is deleted by another
 ban."""
 

@@ -19,7 +19,7 @@ from shard.engine.connections import Reader, Writer
 from shard.errors import NotFoundError
 from shard.event_types import AuditAction, EventType
 from shard.rows import Message
-from shard.tables import attachments, audit, channels, counters, events, messages
+from shard.tables import attachments, audit, channels, counters, events, messages, portions
 
 NEWEST_KEPT: Final = 1_000
 """Newest rows of a channel that never move: as many as unread counts examine, so that the counts do not change."""
@@ -82,7 +82,7 @@ def begin_cut(writer: Writer, channel_id: ChannelId, object_key: str, built: Bui
     if not may_move(writer, channel_id):
         return None
     writer.use_reserve()
-    first = built.pieces[:STEP]
+    first = _portion(built.pieces[:STEP])
     segment_id = manifest.insert(
         writer, channel_id, object_key, built, first_id=first[0].id, cut_id=first[0].id, now_ms=now_ms
     )
@@ -107,9 +107,13 @@ def go_on(writer: Writer, segment_id: int, pieces: Sequence[Piece], *, now_ms: i
     if segment is None or not may_move(writer, segment.channel_id):
         return None
     writer.use_reserve()
-    left = [piece for piece in pieces if piece.id > segment.cut_id]
+    left = _portion([piece for piece in pieces if piece.id > segment.cut_id])
     last_seq = events.last_seq(writer)
     return Reached(_steps(writer, segment, left, now_ms=now_ms), last_seq)
+
+
+def _portion(pieces: Sequence[Piece]) -> Sequence[Piece]:
+    return pieces[: portions.count(piece.text_bytes for piece in pieces)]
 
 
 def _steps(writer: Writer, segment: Segment, pieces: Sequence[Piece], *, now_ms: int) -> Segment:

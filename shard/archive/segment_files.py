@@ -88,12 +88,13 @@ _MESSAGE: Final = (
 
 
 class Piece(NamedTuple):
-    """The facts of a message that a cut needs: its id and thread, and its sender's nonce."""
+    """The facts of a message that a cut needs: its id and thread, its sender's nonce, and the size of its text."""
 
     id: MessageId
     thread_id: ThreadId | None
     user_id: UserId
     nonce: str | None
+    text_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +198,7 @@ def _finished(connection: apsw.Connection, path: Path, room_id: RoomId, channel_
     connection.execute(_INDEXES)
     connection.execute("COMMIT")
     connection.execute("DETACH source")
-    pieces = [
-        Piece(*row) for row in connection.execute("SELECT id, thread_id, user_id, nonce FROM messages ORDER BY id")
-    ]
+    pieces = [Piece(*row) for row in connection.execute(f"{_PIECES} ORDER BY id")]
     bits = bloom.build(_keys(connection))
     connection.close()
     packed = path.with_suffix(".zst")
@@ -266,12 +265,10 @@ def _edge(row: tuple[Any, ...] | None) -> tuple[int, int] | None:
 
 def pieces(reader: Reader, *, after: int) -> list[Piece]:
     """Return a segment's messages after an id, in order."""
-    return [
-        Piece(*row)
-        for row in reader.all("SELECT id, thread_id, user_id, nonce FROM messages WHERE id > ? ORDER BY id", (after,))
-    ]
+    return [Piece(*row) for row in reader.all(f"{_PIECES} WHERE id > ? ORDER BY id", (after,))]
 
 
+_PIECES: Final = "SELECT id, thread_id, user_id, nonce, octet_length(content) FROM messages"
 _UNTIL: Final = """
     SELECT max(id) FROM (
         SELECT id, sum(length(content) + 200) OVER (ORDER BY id) AS total FROM (

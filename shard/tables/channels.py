@@ -11,7 +11,7 @@ from shard.access import Sight
 from shard.engine.connections import Reader, Writer
 from shard.errors import ConflictError, NotFoundError
 from shard.event_types import EventType
-from shard.tables import diffs, events
+from shard.tables import diffs, events, portions
 
 PER_ROOM_MAX = 500
 """Channels of a room, as at Discord: a client shows the whole list. Beyond it 409."""
@@ -212,7 +212,10 @@ def sweep(writer: Writer) -> bool:
     if row is None:
         return False
     many, few = SWEPT_AT_ONCE, SEGMENTS_AT_ONCE
-    slices = ((_SWEEP_MESSAGES, many), (_SWEEP_THREADS, many), (_SWEEP_FILES, many), (_SWEEP_SEGMENTS, few))
+    writer.run(_SWEEP_MESSAGES, (row[0], many, portions.PORTION_BYTES))
+    if writer.changed():
+        return True
+    slices = ((_SWEEP_THREADS, many), (_SWEEP_FILES, many), (_SWEEP_SEGMENTS, few))
     for statement, limit in slices:
         writer.run(statement, (row[0], limit))
         if writer.changed() == limit:
@@ -221,7 +224,8 @@ def sweep(writer: Writer) -> bool:
     return True
 
 
-_SWEEP_MESSAGES = "DELETE FROM messages WHERE id IN (SELECT id FROM messages WHERE channel_id = ? ORDER BY id LIMIT ?)"
+_OF_CHANNEL = "SELECT id, octet_length(content) AS size FROM messages WHERE channel_id = ? ORDER BY id LIMIT ?"
+_SWEEP_MESSAGES = f"DELETE FROM messages WHERE id IN ({portions.ids(_OF_CHANNEL, 'ASC')})"  # noqa: S608
 _SWEEP_THREADS = "DELETE FROM threads WHERE id IN (SELECT id FROM threads WHERE channel_id = ? LIMIT ?)"
 _SWEEP_FILES = (
     "DELETE FROM archived_attachments WHERE id IN (SELECT a.id FROM segments s CROSS JOIN archived_attachments a "

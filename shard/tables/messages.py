@@ -24,7 +24,7 @@ from shard.engine.connections import Reader, Writer
 from shard.errors import ConflictError
 from shard.event_types import EventType
 from shard.rows import HAS_ATTACHMENTS, HAS_MENTIONS, HAS_REACTIONS, Message
-from shard.tables import counters, events, mentions
+from shard.tables import counters, events, mentions, portions
 from shard.tables.counters import Change
 from shard.text import tokens
 from shard.text.mention_marks import Called
@@ -246,9 +246,9 @@ def oldest(reader: Reader, channel_id: ChannelId, *, below: int, limit: int) -> 
 def erase_recent(writer: Writer, user_id: UserId, *, since_ms: int, actor_id: UserId, now_ms: int) -> int:
     """Erase a person's messages since a time, in all channels, newest first, and return their number.
 
-    At most ERASED_AT_ONCE_MAX: if it returns that many, there may be more, for another transaction.
+    At most ERASED_AT_ONCE_MAX and a portion: unless it returns 0 there may be more, for another transaction.
     """
-    rows = writer.all(_OF_USER_SINCE, (user_id, ids.at(since_ms), ERASED_AT_ONCE_MAX))
+    rows = writer.all(_OF_USER_SINCE, (user_id, ids.at(since_ms), ERASED_AT_ONCE_MAX, portions.PORTION_BYTES))
     found = [Message._make(row) for row in rows]
     if found:
         erase(writer, found, actor_id=actor_id, now_ms=now_ms)
@@ -388,7 +388,11 @@ _BY_NONCE = _SELECT + "user_id = ? AND nonce = ?"
 _BY_ID = _SELECT + "id = ? AND channel_id = ?"
 _BY_IDS = _SELECT + "id IN (SELECT value FROM json_each(?)) AND channel_id = ? ORDER BY id"  # noqa: S608
 _FOUND = f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
-_OF_USER_SINCE = _SELECT + "user_id = ? AND id >= ? ORDER BY id DESC LIMIT ?"
+_SINCE = (
+    "SELECT id, octet_length(content) AS size FROM messages "
+    "WHERE is_deleted = 0 AND user_id = ? AND id >= ? ORDER BY id DESC LIMIT ?"
+)
+_OF_USER_SINCE = f"{_SELECT}id IN ({portions.ids(_SINCE, 'DESC')}) ORDER BY id DESC"
 _OLDEST = _SELECT + "channel_id = ? AND id < ? AND is_pinned = 0 ORDER BY id LIMIT ?"
 _LAST_SENT = (
     "SELECT created_at FROM messages WHERE user_id = ? AND id >= ? AND +channel_id = ? AND content_type <> 'system' "

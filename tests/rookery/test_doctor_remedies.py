@@ -17,7 +17,7 @@ from migrations import engine
 from rookery import composition
 from rookery.composition import now_ms
 from tests.rookery.histories import fill, settings
-from tests.rookery.terminal import invoke
+from tests.rookery.terminal import invoke, run
 from tests.router.disks import small_disk
 
 NOBODY = 65_534
@@ -262,6 +262,14 @@ def test_a_disk_that_is_mounted_read_only_or_full_wants_no_backup(tmp_path: Path
         assert all(finding["remedy"].startswith("Mount it for writing again") for finding in findings)
         subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
         assert examine(copy, config) == []
+        directory = copy / "directory.db"
+        subprocess.run(["mount", "--bind", directory, directory], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+        (finding,) = examine(copy, config)
+        assert finding["remedy"].startswith("Mount it for writing again")
+        refused = run("--config", config, "--data", copy, "serve", "--port", 0, cwd=tmp_path)
+        assert (refused.code, "read-only" in refused.err.splitlines()[-1]) == (1, True)
+        subprocess.run(["umount", directory], check=True)
         ballast = disk / "ballast"
         with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:

@@ -4,10 +4,16 @@ import json
 import signal
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import httpx
+import pytest
+import typer
 
+import sqlite
+from rookery.outputs import speaking
 from tests.rookery.terminal import READY_SECONDS_MAX, run, serving, start
 
 
@@ -86,6 +92,27 @@ def test_data_that_cannot_be_used_is_explained(tmp_path: Path) -> None:
         assert (refused.code, refused.out) == (1, "")
         assert words in refused.err
         assert "Traceback" not in refused.err
+
+
+def test_a_start_that_fails_later_ends_with_its_reason(tmp_path: Path) -> None:
+    """What goes wrong after the directory was looked at is the last line, not only somewhere in the log."""
+    with serving(tmp_path / "data", cwd=tmp_path):
+        pass
+    with closing(sqlite.connect(tmp_path / "data" / "directory.db")) as directory:
+        directory.execute("CREATE TRIGGER stop BEFORE UPDATE ON nodes BEGIN SELECT raise(ABORT, 'no node today'); END")
+        directory.execute("CREATE TRIGGER halt BEFORE INSERT ON nodes BEGIN SELECT raise(ABORT, 'no node today'); END")
+    refused = run("--data", "data", "serve", "--port", 0, cwd=tmp_path)
+    last = refused.err.splitlines()[-1]
+    assert (refused.code, "no node today" in last, "Traceback" in refused.err) == (1, True, False)
+
+
+def test_a_read_only_database_is_named_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """SQLite's error for it says nothing of a disk, a folder or an owner; what people are told does, and what to do."""
+    with pytest.raises(typer.Exit), speaking(as_json=True):
+        raise apsw.ReadOnlyError("attempt to write a readonly database")
+    told = json.loads(capsys.readouterr().out)["error"]
+    assert "read-only for this user" in told
+    assert "rookery doctor" in told
 
 
 def test_every_log_line_is_json_and_keeps_secrets(tmp_path: Path) -> None:
