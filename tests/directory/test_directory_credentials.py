@@ -45,6 +45,15 @@ async def test_the_defaults_are_the_owasp_floor() -> None:
     assert (parameters.memory_cost, parameters.time_cost, parameters.parallelism) == (19_456, 2, 1)
 
 
+async def test_the_hash_of_nobody_costs_what_others_do(passwords: Passwords) -> None:
+    """It has the parameters and lengths of a real hash, so that the same work is done, and no password matches it."""
+    nobody = passwords._nobodys_hash
+    assert argon2.extract_parameters(nobody) == argon2.extract_parameters(await passwords.hash(PASSWORD))
+    assert not passwords.is_outdated(nobody)
+    assert not await passwords.verify(nobody, PASSWORD)
+    assert nobody != Passwords(1, 0, memory_kib=8, time_cost=1)._nobodys_hash
+
+
 async def test_hash_and_verify(passwords: Passwords) -> None:
     """The right password verifies, in either Unicode spelling; others do not; equal ones hash differently."""
     composed, decomposed = "Sch\u00f6nes Wetter", "Scho\u0308nes Wetter"
