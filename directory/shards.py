@@ -28,8 +28,8 @@ PAGE_MAX: Final = 500
 class Shard:
     """One file of one room; times in milliseconds UTC. `name` is the room's, if it has one.
 
-    `size_limit_bytes` is a limit of its own. `problem` closes the room, `damage` is of single rows. The cursor of the
-    next page is its (size_bytes, room_id).
+    `size_limit_bytes` is a limit of its own. `problem` closes the room, `damage` is of single rows, `lost` of objects.
+    The cursor of the next page is its (size_bytes, room_id).
     """
 
     room_id: ids.RoomId
@@ -54,6 +54,7 @@ class Shard:
     tidied_at: int | None
     tidied_seq: int | None
     damage: str | None
+    lost: str | None
 
     @property
     def used_bytes(self) -> int:
@@ -78,7 +79,7 @@ class Summary:
 _COLUMNS: Final = (
     "r.id, r.name, r.state, s.database_id, s.schema_version, s.size_bytes, s.wal_bytes, s.freelist_bytes, "
     "s.message_count, s.last_seq, s.level, s.checked_at, s.hibernated_at, s.size_limit_bytes, s.seen_as, s.full_at, "
-    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at, s.tidied_seq, s.damage"
+    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at, s.tidied_seq, s.damage, s.lost"
 )
 
 

@@ -95,6 +95,8 @@ class Hibernator:
         self._uploading: set[int] = set()
         self._cancelled: set[asyncio.Task[Any]] = set()
         self._isolation = Isolation(directory)
+        self.on_loss: Callable[[RoomId], None] = lambda _room_id: None
+        """Called with each room whose object was missed, or was damaged."""
         self.waking_seconds = 0.0
         """Time that the last wake took."""
         pool.suspensions.wake_with(self.wake)
@@ -243,6 +245,7 @@ class Hibernator:
             await self._wakers.run(restored.finish)
             self._step("placed")
         except (CorruptObjectError, ObjectNotFoundError) as error:
+            self.on_loss(room_id)
             raise BrokenShardError(room_id, f"it is hibernated, and {str(error).removesuffix('.')}") from error
         except ObjectError as error:
             raise WakingError(f"This room is hibernated, and object storage does not answer: {error}") from error

@@ -55,7 +55,8 @@ class Options:
 class AppContext:
     """Everything that endpoints need; the layers below them take only what they use.
 
-    `freed` is called with rooms whose files are to be removed. `warnings` return "ok" or what the server does without.
+    `freed` is called with rooms whose files are to be removed, `missed` with those of which a file is lost. `warnings`
+    return "ok" or what the server does without.
     """
 
     options: Options
@@ -70,6 +71,7 @@ class AppContext:
     deliveries: Deliveries
     store: Store
     freed: Callable[[RoomId], None]
+    missed: Callable[[RoomId], None]
     inspect: Inspect
     jobs: Jobs
     quarantine: Quarantine

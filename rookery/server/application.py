@@ -8,6 +8,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from config.settings import Settings, TokenBucket
+from directory.directory import Directory
 from ids import RoomId
 from monitor.archive_schedule import ArchiveSchedule
 from monitor.archive_schedule import Limits as ArchiveLimits
@@ -104,6 +105,7 @@ class Application:
             hibernation = _hibernation_schedule(settings, stores, hibernator)
             shard_limits = ShardLimits(stores, settings.shards.size_limit_bytes)
             integrity_check = monitor.integrity_check(settings, directory)
+            scrub = monitor.scrub(settings, directory, archive, store, hibernator)
             optimizer = Optimizer(directory, pool, now_ms)
             disk = monitor.disk_watch(settings, directory, pool)
             full_rooms = FullRooms(pool, size_walk(settings, directory), optimizer)
@@ -121,18 +123,21 @@ class Application:
                 _options(settings), directory, pool, history, Searches(pool, archive.cache),
                 RoomAccess(directory.rooms, directory.chats, pool), People(directory.profiles),
                 Entrance(directory, pool, settings.limits.room_members_max), gateway, deliveries, store, cleanup.hint,
-                optional.inspect_image, jobs, integrity_check, metrics, SignIns(settings.limits.ipv6_prefix_length),
-                checks={"directory": directory.database.ping}, warnings={"disk": disk.space.describe},
+                scrub.hint, optional.inspect_image, jobs, integrity_check, metrics,
+                SignIns(settings.limits.ipv6_prefix_length), checks={"directory": directory.database.ping},
+                warnings={"disk": disk.space.describe},
             )  # fmt: skip
             self._served = logs.watched(app.build(context, limits, now_ms))
             indexer = WordIndexer(directory, pool, now_ms)
             tasks = periodic.tasks(
                 directory, shard_limits, full_rooms, disk.look, lambda: monitor.note_damages(pool, integrity_check),
                 cleanup, archive_schedule, hibernation, gateway, indexer, ownership, peers,
-                GroupOwners(directory, pool, now_ms),
+                scrub, GroupOwners(directory, pool, now_ms),
             )  # fmt: skip
             with monitor.rounds(settings, directory, pool) as rounds:
-                gauges.declare(metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space)
+                gauges.declare(
+                    metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space, scrub.stats
+                )
                 disk.deliver = rounds.deliver
                 await disk.look()
                 work = [gateway.run(), rounds.run(settings.triggers.crons)]
@@ -143,11 +148,7 @@ class Application:
                         self._ready()
                         yield
                 finally:
-                    await jobs.close()
-                    outbound.close()
-                    await gateway.hub.save()
-                    await directory.sessions.flush(now_ms=now_ms())
-                    await directory.rooms.flush(now_ms=now_ms())
+                    await _wind_up(directory, jobs, outbound, gateway)
 
 
 class _Relay:
@@ -181,6 +182,15 @@ async def _recover(stores: Stores, shard_limits: ShardLimits, hibernation: Hiber
     await shard_limits.refresh()
     await hibernation.discard_orders()
     await jobs.abandon_unfinished()
+
+
+async def _wind_up(directory: Directory, jobs: Jobs, outbound: Outbound, gateway: Gateway) -> None:
+    """End what is under way, and save what is in memory only."""
+    await jobs.close()
+    outbound.close()
+    await gateway.hub.save()
+    await directory.sessions.flush(now_ms=now_ms())
+    await directory.rooms.flush(now_ms=now_ms())
 
 
 def _outbound(settings: Settings, *, is_silent: bool) -> Outbound:

@@ -9,6 +9,7 @@ from directory.shards import LEVELS
 from monitor.disk_space import DiskSpace
 from monitor.hibernator import Hibernator
 from monitor.rounds import RoundStats
+from monitor.scrub import ScrubStats
 from rookery.server.peers import Peers
 from router.gateway.gateway import Gateway
 from router.metrics import Metrics
@@ -25,6 +26,7 @@ def declare(
     hibernator: Hibernator,
     rounds: RoundStats,
     disk: DiskSpace,
+    scrub: ScrubStats,
 ) -> None:
     """Declare every gauge, with the counters of the gateway: a new gauge is one line here, and one in operations.md."""
 
@@ -54,6 +56,11 @@ def declare(
     gauge("rookery_monitor_failed", "Rounds of the monitor that failed.", lambda: rounds.failed)
     gauge("rookery_monitor_round_at", began_at, lambda: rounds.last.began_at / 1_000 if rounds.last else 0)
     gauge("rookery_monitor_round_seconds", took, lambda: rounds.last.seconds if rounds.last else 0)
+    scrubbed_at = "When the room whose objects were compared longest ago had its turn, in seconds since 1970; 0: never."
+    gauge("rookery_scrub_oldest_at", scrubbed_at, lambda: scrub.oldest_at / 1_000)
+    gauge("rookery_scrub_lost_rooms", "Rooms of which objects are lost or damaged.", lambda: scrub.lost)
+    gauge("rookery_scrub_objects", "Objects that were looked for since the start.", lambda: scrub.objects)
+    gauge("rookery_scrub_bytes", "Bytes of objects that were compared since the start.", lambda: scrub.bytes)
     metrics.watch_by("rookery_shards", "Shards at each level of their size.", "level", by_level)
     metrics.watch_by("rookery_connections_ended", ended, "reason", lambda: peers.ended, is_counter=True)
     metrics.join(gateway.metrics)

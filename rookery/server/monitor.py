@@ -22,8 +22,10 @@ from monitor.lock import Lock
 from monitor.maintenance import Maintenance
 from monitor.optimizer import Optimized, Optimizer
 from monitor.rounds import Rounds
+from monitor.scrub import Scrub
+from objects.store import Store
 from rookery import composition
-from rookery.composition import now_ms
+from rookery.composition import Archive, now_ms
 from rookery.server import alert_channels
 from shard.actions import archive as archive_actions
 from shard.engine.pool import ShardPool
@@ -82,6 +84,16 @@ def disk_watch(settings: Settings, directory: Directory, pool: ShardPool) -> Dis
         return await disk_space.judge(directory, space, warn_bytes, composition.sinks(settings), now_ms())
 
     return DiskWatch(space, pool, judge)
+
+
+def scrub(settings: Settings, directory: Directory, archive: Archive, files: Store, hibernator: Hibernator) -> Scrub:
+    """Return the scrub of object storage, which hears of the objects that the archive and the hibernator miss."""
+    migrations = engine.load(composition.shard_migrations_folder(settings))
+    folder, sinks = composition.shards_folder(settings), composition.sinks(settings)
+    budget = settings.history.scrub_bytes_per_minute
+    made = Scrub(directory, archive.store, files, folder, migrations, sinks, now_ms, bytes_max=budget)
+    hibernator.on_loss = archive.cache.on_loss = made.hint
+    return made
 
 
 async def note_damages(pool: ShardPool, check: IntegrityCheck) -> None:

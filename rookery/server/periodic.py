@@ -17,6 +17,7 @@ from monitor.file_cleanup import FileCleanup
 from monitor.full_rooms import FullRooms
 from monitor.group_owners import GroupOwners
 from monitor.hibernation_schedule import HibernationSchedule
+from monitor.scrub import Scrub
 from monitor.word_indexer import WordIndexer
 from rookery.composition import now_ms
 from rookery.installation import CLAIM_SECONDS, Ownership
@@ -33,9 +34,11 @@ FULL_ROOMS_EVERY_SECONDS: Final = 1.0
 DISK_EVERY_SECONDS: Final = 1.0
 """Interval of the look at the disk: the reserve must be given up before reading needs it."""
 DAMAGES_EVERY_SECONDS: Final = 1.0
-"""Interval of the look at rooms in which a request met damage."""
+"""Interval of the look at rooms in which a request met damage, or missed an object."""
 ARCHIVE_EVERY_SECONDS: Final = 300.0
 """Interval of the visits to some rooms to archive old history: 20 a round are thousands a day."""
+SCRUB_EVERY_SECONDS: Final = 60.0
+"""Interval of the comparisons of objects with what the rooms name."""
 CLEANUP_EVERY_SECONDS: Final = 5.0
 """Interval of the removal of deleted files' bytes."""
 INDEX_EVERY_SECONDS: Final = 1.0
@@ -66,6 +69,7 @@ def tasks(
     word_indexer: WordIndexer,
     ownership: Ownership,
     peers: Peers,
+    scrub: Scrub,
     group_owners: GroupOwners,
 ) -> tuple[Task, ...]:
     """Return the table of the server's periodic tasks: a new one is one row.
@@ -81,6 +85,7 @@ def tasks(
         ("file cleanup", CLEANUP_EVERY_SECONDS, lambda: cleanup.run(now_ms=now_ms())),
         ("claim of the prefix in object storage", CLAIM_SECONDS, ownership.claim),
         ("archive", ARCHIVE_EVERY_SECONDS, archive.run),
+        ("scrub", SCRUB_EVERY_SECONDS, scrub.run),
         ("hibernation", HIBERNATE_EVERY_SECONDS, hibernation.run),
     )
     return (
@@ -88,6 +93,7 @@ def tasks(
         ("orders of commands", WATCH_EVERY_SECONDS, hibernation.execute_orders),
         ("free space", DISK_EVERY_SECONDS, look_at_disk),
         ("damaged rooms", DAMAGES_EVERY_SECONDS, note_damages),
+        ("lost objects", DAMAGES_EVERY_SECONDS, scrub.run_hinted),
         ("full rooms", FULL_ROOMS_EVERY_SECONDS, full_rooms.run),
         ("session use", FLUSH_EVERY_SECONDS, lambda: directory.sessions.flush(now_ms=now_ms())),
         ("word indexes", INDEX_EVERY_SECONDS, word_indexer.run),

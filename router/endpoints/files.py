@@ -310,6 +310,7 @@ class Files:
                 reading = await stack.enter_async_context(opened)
             except (ObjectNotFoundError, CorruptObjectError) as error:
                 log.warning("a file is missing or damaged", extra={"key": key, "reason": str(error)})
+                self.context.missed(call.room_id)
                 raise
             if part is not None:
                 headers = (*headers, (b"content-range", part.header(content.size_bytes)))

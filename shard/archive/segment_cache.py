@@ -64,6 +64,8 @@ class SegmentCache:
         self._lock = threading.Lock()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._sizes = _found(folder)
+        self.on_loss: Callable[[RoomId], None] = lambda _room_id: None
+        """Called with each room of which a segment was missed, or was damaged."""
 
     async def ask(
         self,
@@ -82,7 +84,7 @@ class SegmentCache:
         is_fresh = False
         while True:
             if segment.sha256 not in self._sizes:
-                await self._fetch(segment)
+                await self._fetch_for(room_id, segment)
                 is_fresh = True
             try:
                 return await loop.run_in_executor(self._executor, answer)
@@ -157,6 +159,14 @@ class SegmentCache:
             found.connection.close()
             raise DamagedError("it is not the segment that the manifest names")
         return found
+
+    async def _fetch_for(self, room_id: RoomId, segment: Segment) -> None:
+        try:
+            await self._fetch(segment)
+        except ArchiveUnavailableError as error:
+            if not isinstance(error.__cause__, StoreUnavailableError):
+                self.on_loss(room_id)
+            raise
 
     async def _fetch(self, segment: Segment) -> None:
         """Fetch a segment, once for all queries that wait for it."""

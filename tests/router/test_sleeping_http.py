@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from directory import room_orders
+from directory import alerts, room_orders
 from ids import RoomId
 from objects import folders
 from rookery import composition
@@ -68,6 +68,29 @@ def test_a_client_hears_when_to_ask_for_a_room_again(owner: Client, server: Runn
     object_file.write_bytes(aside.read_bytes())
     until(lambda: owner.ask("GET", path).status_code == 200, seconds=10)
     assert [message["content"] for message in owner.get(path)["messages"]] == ["before"]
+
+
+def test_a_room_whose_object_is_gone_is_an_alert(owner: Client, server: Running) -> None:
+    """Whoever finds a hibernated room without its object gets 503, and the operator one alert with its key."""
+    room = owner.found()
+    put_away(server, room.id)
+    archive = server.place.folder / "data" / "archive"
+    key = next(folders.walk(archive, "shards/", "", at_once=10))
+    folders.path_of(archive, key).unlink()
+
+    async def told() -> list[tuple[str, str]]:
+        async with (
+            composition.open_directory(server.place.settings()) as directory,
+            directory.database.read() as reader,
+        ):
+            found = await alerts.list_page(reader, is_open=True, limit=9)
+            return [(str(alert.room_id), alert.reason or "") for alert in found]
+
+    for _ in range(2):
+        assert owner.refused("GET", f"{room.general}/messages").type == "room-broken"
+    until(lambda: bool(asyncio.run(told())))
+    assert owner.refused("GET", f"{room.general}/messages").type == "room-broken"
+    assert asyncio.run(told()) == [(room.id, f"1 object in object storage amiss: {key} is missing")]
 
 
 def test_rooms_that_sleep_are_listed_and_found(owner: Client, server: Running) -> None:
