@@ -74,6 +74,8 @@ def _shard_paths(settings: Settings) -> tuple[str, ...]:
     return tuple(f"{settings.shards.database_name}/[0-9]*.{suffix}" for suffix in sorted(SUFFIXES))
 
 
+DAMAGED: Final = "damaged"
+"""The folder with the files of rooms that `rookery room repair` replaced."""
 FORMER: Final = "former-"
 """The beginning of the names of folders with what `rookery start-anew` set aside."""
 
@@ -133,7 +135,15 @@ STORES: Final = (
         export=Planned("messages of the person in segments, and hibernated rooms, read without waking them"),
         back_up=Planned("every object, before the databases and once more after them; objects never change"),
         check=store_checks.check_archive,
-        gauges=Gauges(("rookery_waking_seconds",)),
+        gauges=Gauges(
+            (
+                "rookery_waking_seconds",
+                "rookery_scrub_oldest_at",
+                "rookery_scrub_lost_rooms",
+                "rookery_scrub_objects",
+                "rookery_scrub_bytes",
+            )
+        ),
     ),
     StoreEntry(
         name="files",
@@ -169,6 +179,16 @@ STORES: Final = (
         back_up=Nothing("a server makes a new one, and only addresses given out in the last hour end"),
         check=Nothing("a server that starts refuses one that is damaged, and closes one that others may read"),
         gauges=Nothing("it never changes"),
+    ),
+    StoreEntry(
+        name="damaged shards",
+        holds="files of rooms that `rookery room repair` replaced",
+        paths=lambda _settings: (f"{DAMAGED}/*.db",),
+        erase=Planned("copies of the person's rooms from before a repair"),
+        export=Nothing("the repaired rooms have what could be read"),
+        back_up=Nothing("operators keep or remove them"),
+        check=Nothing("they are known to be damaged"),
+        gauges=Nothing("they come one by one, by hand"),
     ),
     StoreEntry(
         name="former installations",

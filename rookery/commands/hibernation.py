@@ -91,7 +91,7 @@ async def _do(settings: Settings, name: str, wanted: Wanted) -> tuple[Room, Hibe
 
 async def _checked(directory: Directory, name: str, wanted: Wanted) -> Room:
     async with directory.database.read() as reader:
-        room = await _find(reader, name)
+        room = await find(reader, name)
     if room.state in ("creating", "deleted"):
         raise CommandError(f"{_label(room)} is {room.state}: there is nothing to {wanted}.")
     if wanted == "hibernate" and room.state == "readonly":
@@ -99,7 +99,8 @@ async def _checked(directory: Directory, name: str, wanted: Wanted) -> Room:
     return room
 
 
-async def _find(reader: Reader, name: str) -> Room:
+async def find(reader: Reader, name: str) -> Room:
+    """Return the room of a name or an id; raises RoomNotFoundError."""
     try:
         return await rooms.find_by_name(reader, name)
     except errors.RoomNotFoundError:

@@ -11,15 +11,16 @@ from directory.room_pages import ListedRoom
 from directory.rooms import Room
 from directory.shards import Shard
 from rookery import composition, interruption, options
-from rookery.commands import hibernation
+from rookery.commands import hibernation, room_repair
 from rookery.outputs import AsJson, at, facts, size, speaking, table
 
 LIST_MAX = 1_000
 """Rooms that the command lists without `--limit`."""
 
-app = typer.Typer(no_args_is_help=True, help="Look up rooms and their shards; hibernate and wake rooms.")
+app = typer.Typer(no_args_is_help=True, help="Look up rooms and their shards; hibernate, wake and repair rooms.")
 app.command()(hibernation.hibernate)
 app.command()(hibernation.wake)
+app.command()(room_repair.repair)
 
 
 @app.command(name="list")

@@ -95,7 +95,7 @@ def _build(
     try:
         # Nothing is promised before the rename, so one sync at the end (the close's checkpoint) serves all.
         connection.pragma("synchronous", "OFF")
-        sqlite.restore_image(connection, _empty(tuple(migrations)))
+        sqlite.restore_image(connection, empty(tuple(migrations)))
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE migrations SET applied_at = ?", (now_ms,))
         writer = Writer(connection, room_id, ids.Sequence(room_id, generator))
@@ -112,7 +112,7 @@ def _build(
 
 
 @lru_cache(maxsize=1)
-def _empty(migrations: tuple[engine.Migration, ...]) -> bytes:
+def empty(migrations: tuple[engine.Migration, ...]) -> bytes:
     """Return a shard without a room, migrated: to migrate each new file took three quarters of its creation."""
     return sqlite.image(sqlite.SHARD_APPLICATION_ID, lambda connection: engine.apply(connection, migrations, now_ms=0))
 

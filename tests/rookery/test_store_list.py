@@ -142,6 +142,8 @@ def test_everything_in_the_data_folder_belongs_to_a_store(tmp_path: Path, monkey
                 assert invoke("--data", data, *words).code == 0
             assert run("--data", data, "monitor", "once", cwd=tmp_path).code == 0
             assert len(anna.get(f"/v1/rooms/{lean}/channels/{channel}/messages", limit=60)["messages"]) > 50
+        (data / "damaged").mkdir()
+        (data / "damaged" / "7-1.db").touch()
         (data / "former-20260101T000000Z").mkdir()
         (data / "former-20260101T000000Z" / "link.key").touch()
         assert unclaimed(chosen) == []
