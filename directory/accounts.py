@@ -1,7 +1,7 @@
 """Changes of accounts that span tables: each is one transaction, together with its line in the audit log.
 
 Failed logins are not audited: the log can never shrink, so strangers could fill the disk with it, and a line for
-known users only would take time that distinguishes them from unknown ones.
+known users only would take time that distinguishes them from unknown ones. The server's log has them.
 """
 
 import secrets
@@ -13,7 +13,7 @@ import ids
 from directory import audit, capabilities, credentials, errors, global_bans, sessions, users
 from directory.capabilities import Capability
 from directory.client_info import NO_CLIENT, ClientInfo
-from directory.credentials import Passwords
+from directory.credentials import Admits, Passwords
 from directory.database import Database, Writer
 from directory.directory import Directory
 from directory.global_bans import GlobalBan
@@ -117,17 +117,28 @@ async def start_anonymous(
 
 
 async def log_in(
-    directory: Directory, *, name: str, password: str, client: ClientInfo = NO_CLIENT, now_ms: int
+    directory: Directory,
+    *,
+    name: str,
+    password: str,
+    client: ClientInfo = NO_CLIENT,
+    admits: Admits | None = None,
+    now_ms: int,
 ) -> SignedIn:
     """Start a session for a username or e-mail address and a password.
+
+    `admits` is asked before the password is looked at; where it says no, the right one is as wrong as any other.
 
     Raises BadCredentialsError for a wrong password as for unknown and deleted users, after the same work; with the
     right password also AccountSuspendedError and AccountBannedError. Raises HashingBusyError when overloaded.
     """
     async with directory.database.read() as reader:
         login = await credentials.find_login(reader, name)
+        user_id = None if login is None else login.user_id
+        is_admitted = admits is None or admits(user_id, await audit.addresses_of(reader, user_id))
     password_hash = None if login is None else login.password_hash
-    if not await directory.passwords.verify(password_hash, password) or login is None or password_hash is None:
+    is_right = await directory.passwords.verify(password_hash, password)
+    if not is_right or not is_admitted or login is None or password_hash is None:
         raise errors.BadCredentialsError
     outdated = directory.passwords.is_outdated(password_hash)
     stronger_hash = await directory.passwords.rehash(password) if outdated else None

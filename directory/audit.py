@@ -21,6 +21,8 @@ FIRST_HASH: Final = bytes(32)
 
 PAGE_MAX: Final = 200
 """Entries of the audit log in one page."""
+ADDRESSES_FROM_MAX: Final = 200
+"""Newest acts of a user whose addresses count as known: sign-ins of months."""
 VERIFY_PAGE: Final = 1_000
 """Rows checked at a time, so that a long log is verified in little memory."""
 
@@ -108,6 +110,14 @@ async def head(reader: Reader) -> tuple[int, bytes]:
     """Return the number and hash of the newest row; (0, FIRST_HASH) for an empty log."""
     row = await reader.fetch_one("SELECT id, hash FROM audit_log WHERE id = (SELECT max(id) FROM audit_log)")
     return (0, FIRST_HASH) if row is None else (row[0], row[1])
+
+
+async def addresses_of(reader: Reader, user_id: ids.UserId | None) -> frozenset[str]:
+    """Return the addresses from which a user acted lately, signing in included; none for None."""
+    rows = await reader.fetch_all(
+        "SELECT ip_address FROM audit_log WHERE user_id = ? ORDER BY id DESC LIMIT ?", (user_id, ADDRESSES_FROM_MAX)
+    )
+    return frozenset(row[0] for row in rows if row[0] is not None)
 
 
 async def verify(reader: Reader) -> int | None:

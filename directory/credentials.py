@@ -10,7 +10,7 @@ import base64
 import secrets
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -125,6 +125,11 @@ def _normal(password: str) -> str:
 
 def _encoded(password: str) -> bytes:
     return _normal(password).encode("utf-8", "surrogatepass")
+
+
+Admits = Callable[[ids.UserId | None, Collection[str]], bool]
+"""Returns whether a user, None for an unknown one, may sign in now; given the addresses from which the account was used
+before."""
 
 
 @dataclass(frozen=True, slots=True)

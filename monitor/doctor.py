@@ -60,6 +60,7 @@ SUFFIXES: Final = frozenset(
 log = logging.getLogger(__name__)
 
 REPORT: Final = "The log has the traceback: report it; all other rooms go on meanwhile."
+COMPARE: Final = "The room goes on, and its damaged rows are told as such. Compare them with a backup."
 RESTORE: Final = "Restore it from a backup; all other rooms go on meanwhile."
 
 
@@ -247,6 +248,7 @@ def check_shard(
     if inspection.problems and shards.is_sound_without_log(folder, room.id):
         return CheckedShard((_of_log(room),))
     findings = tuple(_of_room("shards", room, problem, RESTORE) for problem in inspection.problems)
+    findings += tuple(_of_room("shards", room, damage, COMPARE) for damage in inspection.damage)
     left_out = (
         None if inspection.is_search_checked or findings else f"{label(room)}: search index not compared, no time"
     )

@@ -1,6 +1,10 @@
-"""Entry point of `python -m rookery`, the same as `rookery`."""
+"""Entry point of `rookery`, and of `python -m rookery`: signals are handled before the rest is imported."""
 
-from rookery.cli import main
+from rookery import interruption
+
+interruption.install()
+
+from rookery.cli import main  # noqa: E402 - the import takes half a second, in which a signal may come
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rookery import VERSION
+from rookery import VERSION, interruption
 from rookery.commands import (
     adopt,
     archive,
@@ -85,6 +85,7 @@ app.add_typer(archive.app, name="archive")
 
 def main() -> None:
     """Run the command line and end the process with its exit code."""
+    interruption.install()
     if "--json" not in sys.argv:
         app(prog_name="rookery")
     # Typer draws its usage errors for people; with --json they are JSON like all others.

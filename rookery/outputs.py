@@ -22,6 +22,7 @@ from database.inspections import SQLiteError
 from directory.errors import DirectoryError, RoomNotFoundError, UserNotFoundError
 from migrations.engine import MigrationError
 from objects.errors import ObjectError
+from rookery import interruption
 from rookery.errors import CommandError
 from shard.errors import ShardError
 from sqlite import OldSQLiteError
@@ -99,6 +100,7 @@ def speaking(*, as_json: bool) -> Iterator[Output]:
     """Yield an Output, and turn expected errors into a sentence and an exit code."""
     output = Output(as_json=as_json)
     try:
+        interruption.begin()
         yield output
     except BrokenPipeError:  # the reader of the pipe has closed it
         raise
@@ -107,8 +109,11 @@ def speaking(*, as_json: bool) -> Iterator[Output]:
         code = error.exit_code if isinstance(error, CommandError) else 2 if isinstance(error, SettingsError) else 1
         raise typer.Exit(code) from None
     except KeyboardInterrupt:
-        output.fail("Stopped.")
-        raise typer.Exit(130) from None
+        output.fail(interruption.LAST_WORD)
+        interruption.leave()
+        raise typer.Exit(interruption.exit_code()) from None
+    finally:
+        interruption.end()
 
 
 def _sentence(error: Exception) -> str:

@@ -13,6 +13,7 @@ from router.people import People
 from router.rate_limits import Rate
 from router.room_access import RoomAccess
 from router.schemas.fields import Bounds
+from router.sign_ins import SignIns
 from router.webhook_deliveries import Deliveries
 from router.workflows.membership import Entrance
 from shard.engine.pool import ShardPool
@@ -73,5 +74,6 @@ class AppContext:
     jobs: Jobs
     quarantine: Quarantine
     metrics: Metrics
+    sign_ins: SignIns
     checks: Mapping[str, Check]
     warnings: Mapping[str, Callable[[], str]]

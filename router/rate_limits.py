@@ -68,6 +68,12 @@ class Buckets:
             self._levels.popitem(last=False)
         return int(level - 1.0)
 
+    def give_back(self, key: Hashable) -> None:
+        """Give a taken token back."""
+        if key in self._levels:
+            level, since = self._levels[key]
+            self._levels[key] = (level + 1.0, since)
+
     def header(self, left: int) -> bytes:
         """Return the RateLimit header of a request that left so many tokens."""
         refill_seconds = math.ceil(1.0 / self._rate.per_second)

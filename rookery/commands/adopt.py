@@ -1,6 +1,5 @@
 """`rookery adopt`: a copy of the data folder takes the place of the original, with its objects."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from config.settings import Settings
 from directory import installations
 from directory.installations import Installation
-from rookery import composition, installation, object_storage, options
+from rookery import composition, installation, interruption, object_storage, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, facts, speaking
@@ -33,7 +32,7 @@ def adopt(
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
         with composition.serving_alone(settings):
-            before, after = asyncio.run(_adopt(settings, is_asked=not yes))
+            before, after = interruption.run(_adopt(settings, is_asked=not yes))
         value = {
             "prefix": before.prefix,
             "former": [*before.former],

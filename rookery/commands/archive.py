@@ -1,6 +1,5 @@
 """`rookery archive`: moving old history into object storage, its status, policies and holds."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from directory.room_pages import ListedRoom
 from ids import ChannelId, RoomId
 from monitor.archive_schedule import ArchiveSchedule, Limits
 from monitor.archiver import Outcome
-from rookery import composition, logs, options
+from rookery import composition, interruption, logs, options
 from rookery.composition import Stores, now_ms
 from rookery.errors import CommandError, UsageError
 from rookery.object_storage import open_ownership
@@ -100,7 +99,7 @@ def run(
         settings = options.of(context).existing()
         logs.configure(settings.server.log_level, settings.server.log_format)
         with output.progress() as bar:
-            outcomes = asyncio.run(_run(settings, names, bar, under_pressure=now))
+            outcomes = interruption.run(_run(settings, names, bar, under_pressure=now))
         _report(output, outcomes)
         if any(outcome.error for _, outcome in outcomes):
             output.note("What is wrong: rookery doctor --all. Running it again goes on.")
@@ -143,7 +142,7 @@ def status(context: typer.Context, names: Names = None, as_json: AsJson = False)
     Example: rookery archive status --json
     """
     with speaking(as_json=as_json) as output:
-        found = asyncio.run(_status(options.of(context).existing(), names))
+        found = interruption.run(_status(options.of(context).existing(), names))
         rows = [
             (
                 room.name or room.id, f"{one.live_messages:,}", size(one.live_bytes), f"{one.archived_messages:,}",
@@ -245,7 +244,7 @@ def release(context: typer.Context, name: Name, channel: InChannel = None, as_js
 def _change(context: typer.Context, name: str, channel: str | None, change: Any, *, as_json: bool) -> None:
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        own, effective = asyncio.run(_changed(settings, name, channel, change))
+        own, effective = interruption.run(_changed(settings, name, channel, change))
         shown = facts(
             [
                 ("archived after", _days(effective.archive_after_days or None)),

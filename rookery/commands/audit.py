@@ -1,6 +1,5 @@
 """`rookery audit`: reading the audit logs, and verifying that they are unchanged."""
 
-import asyncio
 from typing import Annotated, Any
 
 import orjson
@@ -16,7 +15,7 @@ from ids import RoomId, UserId
 from migrations import engine
 from monitor import audit_check, doctor
 from monitor.audit_check import VerifiedLog
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, Output, at, counted, speaking, table
 from shard import inspections as shards
@@ -46,7 +45,7 @@ def verify(context: typer.Context, room: Room = None, as_json: AsJson = False) -
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        found, chosen, hibernated = asyncio.run(_read_directory(settings, room))
+        found, chosen, hibernated = interruption.run(_read_directory(settings, room))
         folder = composition.shards_folder(settings)
         migrations = engine.load(composition.shard_migrations_folder(settings))
         with output.progress() as progress:
@@ -122,7 +121,7 @@ def list_(
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        room_id, actor_id, acts = asyncio.run(_read(settings, room, actor, action, limit))
+        room_id, actor_id, acts = interruption.run(_read(settings, room, actor, action, limit))
         if room_id is None:
             rows = [_site_row(entry) for entry in acts]
         else:

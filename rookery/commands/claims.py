@@ -1,6 +1,5 @@
 """`rookery user imported` and `rookery user claim`: people who are known from an imported history."""
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from directory import placeholders, rooms
 from directory.placeholders import ImportedPerson
 from directory.users import User
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.commands import passwords
 from rookery.commands.passwords import PasswordFile, PasswordStdin
 from rookery.composition import now_ms
@@ -37,7 +36,7 @@ def imported(
                     found += page
             return found
 
-        people = asyncio.run(look())
+        people = interruption.run(look())
         value = [
             {
                 "name": person.name,
@@ -87,6 +86,6 @@ def claim(
                     now_ms=now_ms(),
                 )
 
-        user = asyncio.run(give())
+        user = interruption.run(give())
         value = {"id": str(user.id), "username": user.username, "display_name": user.display_name}
         output.give(value, f"{name} of {room} is now {user.username} (id {user.id}).")

@@ -20,7 +20,7 @@ from ids import RoomId
 from monitor.hibernation_schedule import HibernationSchedule
 from monitor.hibernator import NotIdleError
 from objects.errors import ObjectError
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError
 from rookery.object_storage import open_ownership
@@ -62,7 +62,7 @@ def _run(output: Output, settings: Settings, name: str, wanted: Wanted) -> tuple
     with output.progress() as progress:
         progress.add_task(f"{'hibernating' if wanted == 'hibernate' else 'waking'} {name}", total=None)
         try:
-            found = asyncio.run(_do(settings, name, wanted))
+            found = interruption.run(_do(settings, name, wanted))
         except NotIdleError as error:
             raise CommandError(f"The room stays where it is: {error}.") from error
         except ObjectError as error:

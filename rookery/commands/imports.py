@@ -19,7 +19,7 @@ from rich.progress import Progress, TaskID, TextColumn
 from config.settings import Settings
 from database.errors import DatabaseError
 from directory.rooms import Room
-from rookery import composition, logs, options, process
+from rookery import composition, interruption, logs, options, process
 from rookery.commands import import_people, import_records, importer
 from rookery.commands.import_people import People
 from rookery.commands.import_records import Line, Note
@@ -98,7 +98,7 @@ def import_(
         logs.configure(settings.server.log_level, settings.server.log_format)
         asked = _Asked(room, owner, public, skip_bad, map_, match_usernames, report or _beside(file), file)
         with _open(file) as raw, _bar(output, file) as (progress, bar):
-            asyncio.run(_import(output, settings, asked, raw, progress, bar))
+            interruption.run(_import(output, settings, asked, raw, progress, bar))
 
 
 async def _import(

@@ -1,6 +1,5 @@
 """`rookery migrate`: schemas of the directory and of the shards, in the manner of `wrangler d1 migrations`."""
 
-import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from migrations import engine
 from migrations.engine import Migration
 from monitor import migrator
 from monitor.migrator import ShardMigrations
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError, UsageError
 from rookery.outputs import AsJson, Output, counted, speaking
@@ -175,7 +174,7 @@ def _apply_central(settings: Settings, schema: Schema) -> Sequence[Migration]:
         await (await Database.open(path, schema, now_ms=now_ms())).close()
 
     if pending:
-        asyncio.run(open_and_close())
+        interruption.run(open_and_close())
     return pending
 
 

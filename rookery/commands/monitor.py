@@ -20,7 +20,7 @@ from monitor.integrity import Checked
 from monitor.maintenance import Maintained
 from monitor.optimizer import Optimized, Optimizer
 from monitor.rounds import MINUTE_MS, Round
-from rookery import composition, logs, options
+from rookery import composition, interruption, logs, options
 from rookery.composition import now_ms
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, Output, at, clean, counted, size, speaking, table
@@ -53,7 +53,7 @@ def run(
         logs.configure(settings.server.log_level, settings.server.log_format)
         if not settings.triggers.crons:
             output.note("The settings name no [triggers] crons: there will be no further round after this one.")
-        asyncio.run(_run(settings, output))
+        interruption.run(_run(settings, output))
 
 
 async def _run(settings: Settings, output: Output) -> None:
@@ -78,7 +78,7 @@ def once(context: typer.Context, as_json: AsJson = False) -> None:
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
         logs.configure(settings.server.log_level, settings.server.log_format)
-        done, maintained = asyncio.run(_once(settings))
+        done, maintained = interruption.run(_once(settings))
         if done is None:
             raise CommandError("Another monitor is going round at this moment. Try again when it is done.")
         checked = [] if maintained is None else maintained.checked
@@ -163,10 +163,10 @@ def status(
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
         if as_json or not watch:
-            found = asyncio.run(_look(settings, limit))
+            found = interruption.run(_look(settings, limit))
             output.give(_render_status(found), *_shown(found))
             return
-        asyncio.run(_watch(settings, limit))
+        interruption.run(_watch(settings, limit))
 
 
 async def _watch(settings: Settings, limit: int) -> None:
@@ -218,7 +218,7 @@ def _render_shard(shard: Shard, limit_bytes: int) -> dict[str, Any]:
         "limit_bytes": shard.size_limit_bytes or limit_bytes,
         "message_count": shard.message_count,
         "full_at": at(shard.full_at),
-        "problem": shard.problem,
+        "problem": shard.problem or shard.damage,
         "quarantined_at": at(shard.quarantined_at),
         "checked_at": at(shard.checked_at),
     }
@@ -269,7 +269,7 @@ def limit(
     with speaking(as_json=as_json) as output:
         if 0 < limit_bytes < shards.LIMIT_BYTES_MIN:
             raise CommandError(f"A limit is at least {shards.LIMIT_BYTES_MIN} bytes; an empty room has some already.")
-        shard = asyncio.run(_set_limit(options.of(context).existing(), name, limit_bytes or None))
+        shard = interruption.run(_set_limit(options.of(context).existing(), name, limit_bytes or None))
         own = "that of the settings" if shard.size_limit_bytes is None else size(shard.size_limit_bytes)
         told = {"room_id": str(shard.room_id), "size_limit_bytes": shard.size_limit_bytes}
         output.give(told, f"The limit of room {shard.room_id} is {own}.")
@@ -294,7 +294,7 @@ def acknowledge(
     Example: rookery monitor acknowledge 1573345301261975552
     """
     with speaking(as_json=as_json) as output:
-        alert = asyncio.run(_acknowledge(options.of(context).existing(), alert_id))
+        alert = interruption.run(_acknowledge(options.of(context).existing(), alert_id))
         output.give(render(alert), f"Seen: {sentence(alert)}")
 
 
@@ -314,7 +314,7 @@ def optimize(context: typer.Context, name: Room, as_json: AsJson = False) -> Non
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        room_id, done = asyncio.run(_optimize(settings, name, output))
+        room_id, done = interruption.run(_optimize(settings, name, output))
         freed = f"{size(done.freed_bytes)} given back"
         took = f"{counted(done.steps, 'step')}, the longest {done.longest_seconds * 1_000:.1f} ms"
         output.give({"room_id": str(room_id)} | monitor.render_optimized(done), f"Room {room_id}: {freed} in {took}.")
@@ -345,7 +345,7 @@ def check(context: typer.Context, name: Room, as_json: AsJson = False) -> None:
     Example: rookery monitor check lean
     """
     with speaking(as_json=as_json) as output:
-        checked = asyncio.run(_check(options.of(context).existing(), name))
+        checked = interruption.run(_check(options.of(context).existing(), name))
         output.give({"room_id": str(checked.room_id)} | monitor.render_checked(checked), _sentence(checked))
         if checked.problems:
             raise typer.Exit(1)
@@ -371,7 +371,7 @@ def release(
     Example: rookery monitor release lean
     """
     with speaking(as_json=as_json) as output:
-        room_id, checked = asyncio.run(_release(options.of(context).existing(), name, force=force))
+        room_id, checked = interruption.run(_release(options.of(context).existing(), name, force=force))
         if checked is not None and checked.problems:
             raise CommandError(f"Room {room_id} is still broken: {'; '.join(checked.problems)}. Or use --force.")
         output.give({"room_id": str(room_id), "released": True}, f"Everybody is let into room {room_id} again.")

@@ -1,6 +1,5 @@
 """`rookery room`: the registry of rooms, for operators."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from directory import room_pages, rooms, shards, users
 from directory.room_pages import ListedRoom
 from directory.rooms import Room
 from directory.shards import Shard
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.commands import hibernation
 from rookery.outputs import AsJson, at, facts, size, speaking, table
 
@@ -35,7 +34,7 @@ def list_(
     Example: rookery room list --json
     """
     with speaking(as_json=as_json) as output:
-        found = asyncio.run(_list(options.of(context).existing(), after, limit))
+        found = interruption.run(_list(options.of(context).existing(), after, limit))
         rows = [
             (room.id, room.kind, room.name, room.state, room.member_count, room.message_count, size(room.size_bytes))
             for room in found
@@ -86,7 +85,7 @@ def show(
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).existing()
-        room, shard, owner = asyncio.run(_show(settings, name))
+        room, shard, owner = interruption.run(_show(settings, name))
         path = composition.shards_folder(settings) / f"{shard.database_id}.db"
         shown = facts(
             [

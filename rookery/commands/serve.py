@@ -1,9 +1,7 @@
 """`rookery serve`: the server in the foreground."""
 
-import asyncio
 import errno
 import logging
-import signal
 import socket
 from typing import Annotated
 
@@ -12,7 +10,7 @@ import typer
 from config.settings import Settings
 from directory import capabilities
 from directory.capabilities import Capability
-from rookery import VERSION, composition, logs, options
+from rookery import VERSION, composition, interruption, logs, options
 from rookery.errors import CommandError
 from rookery.options import Options
 from rookery.outputs import AsJson, Output, facts, speaking
@@ -59,7 +57,7 @@ def serve(
             log.warning(notice)
         with _bound(settings) as listening, composition.serving_alone(settings):
             settings = _at_port(settings, listening.getsockname()[1])
-            has_admin = asyncio.run(_look_first(settings, checks_shards=not without_shards))
+            has_admin = interruption.run(_look_first(settings, checks_shards=not without_shards))
             application = Application(
                 settings,
                 is_drill=drill,
@@ -124,11 +122,9 @@ def _url(settings: Settings) -> str:
 
 
 def _run(settings: Settings, application: Application, listening: socket.socket) -> None:
-    # After a graceful end uvicorn repeats the signal, which is then the same as Ctrl+C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         uvicorn_server.run(settings, application, listening)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # after a graceful end uvicorn repeats the signal
         return
     except SystemExit as error:
         raise CommandError("The server could not start; the log above says why.") from error

@@ -1,6 +1,5 @@
 """`rookery user`: accounts, for operators."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -11,7 +10,7 @@ from directory import accounts, capabilities, credentials, room_pages, sessions,
 from directory.capabilities import Capability
 from directory.directory import Directory
 from directory.users import User
-from rookery import composition, options
+from rookery import composition, interruption, options
 from rookery.commands import claims, passwords
 from rookery.commands.passwords import PasswordFile, PasswordStdin
 from rookery.composition import now_ms
@@ -34,7 +33,7 @@ def _run(settings: Settings, work: Callable[[Directory], Awaitable[T]]) -> T:
         async with composition.open_directory(settings) as directory:
             return await work(directory)
 
-    return asyncio.run(run())
+    return interruption.run(run())
 
 
 async def _find(directory: Directory, name: str) -> User:

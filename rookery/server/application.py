@@ -13,6 +13,7 @@ from monitor.archive_schedule import ArchiveSchedule
 from monitor.archive_schedule import Limits as ArchiveLimits
 from monitor.file_cleanup import FileCleanup
 from monitor.full_rooms import FullRooms
+from monitor.group_owners import GroupOwners
 from monitor.hibernation_schedule import HibernationSchedule
 from monitor.hibernator import Hibernator
 from monitor.jobs import Jobs
@@ -48,6 +49,7 @@ from router.people import People
 from router.rate_limits import Buckets, Rate
 from router.room_access import RoomAccess
 from router.schemas.fields import Bounds
+from router.sign_ins import SignIns
 from router.webhook_deliveries import Deliveries, Pace
 from router.workflows import room_creation
 from router.workflows.membership import Entrance
@@ -119,14 +121,15 @@ class Application:
                 _options(settings), directory, pool, history, Searches(pool, archive.cache),
                 RoomAccess(directory.rooms, directory.chats, pool), People(directory.profiles),
                 Entrance(directory, pool, settings.limits.room_members_max), gateway, deliveries, store, cleanup.hint,
-                optional.inspect_image, jobs, integrity_check, metrics, checks={"directory": directory.database.ping},
-                warnings={"disk": disk.space.describe},
+                optional.inspect_image, jobs, integrity_check, metrics, SignIns(settings.limits.ipv6_prefix_length),
+                checks={"directory": directory.database.ping}, warnings={"disk": disk.space.describe},
             )  # fmt: skip
             self._served = logs.watched(app.build(context, limits, now_ms))
             indexer = WordIndexer(directory, pool, now_ms)
             tasks = periodic.tasks(
-                directory, shard_limits, full_rooms, disk.look, cleanup, archive_schedule, hibernation, gateway,
-                indexer, ownership, peers,
+                directory, shard_limits, full_rooms, disk.look, lambda: monitor.note_damages(pool, integrity_check),
+                cleanup, archive_schedule, hibernation, gateway, indexer, ownership, peers,
+                GroupOwners(directory, pool, now_ms),
             )  # fmt: skip
             with monitor.rounds(settings, directory, pool) as rounds:
                 gauges.declare(metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space)

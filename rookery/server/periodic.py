@@ -15,6 +15,7 @@ from directory.directory import Directory
 from monitor.archive_schedule import ArchiveSchedule
 from monitor.file_cleanup import FileCleanup
 from monitor.full_rooms import FullRooms
+from monitor.group_owners import GroupOwners
 from monitor.hibernation_schedule import HibernationSchedule
 from monitor.word_indexer import WordIndexer
 from rookery.composition import now_ms
@@ -31,6 +32,8 @@ FULL_ROOMS_EVERY_SECONDS: Final = 1.0
 """Interval of the look at rooms in which a write found no space, and at full ones in which something was deleted."""
 DISK_EVERY_SECONDS: Final = 1.0
 """Interval of the look at the disk: the reserve must be given up before reading needs it."""
+DAMAGES_EVERY_SECONDS: Final = 1.0
+"""Interval of the look at rooms in which a request met damage."""
 ARCHIVE_EVERY_SECONDS: Final = 300.0
 """Interval of the visits to some rooms to archive old history: 20 a round are thousands a day."""
 CLEANUP_EVERY_SECONDS: Final = 5.0
@@ -39,6 +42,8 @@ INDEX_EVERY_SECONDS: Final = 1.0
 """Interval of the look for open rooms whose older messages are to be indexed: it costs nothing when there are none."""
 HIBERNATE_EVERY_SECONDS: Final = 60.0
 """Interval of the search for idle rooms: ten a minute are thousands a day."""
+GROUP_OWNERS_EVERY_SECONDS: Final = 60.0
+"""Interval of the look for groups whose owner cannot act: indexes find them, and there are few."""
 LATE_EVERY_SECONDS: Final = 1.0
 """Interval of ending connections that are late."""
 FLUSH_EVERY_SECONDS: Final = 60.0
@@ -53,6 +58,7 @@ def tasks(
     shard_limits: ShardLimits,
     full_rooms: FullRooms,
     look_at_disk: Callable[[], Awaitable[object]],
+    note_damages: Callable[[], Awaitable[object]],
     cleanup: FileCleanup,
     archive: ArchiveSchedule,
     hibernation: HibernationSchedule,
@@ -60,6 +66,7 @@ def tasks(
     word_indexer: WordIndexer,
     ownership: Ownership,
     peers: Peers,
+    group_owners: GroupOwners,
 ) -> tuple[Task, ...]:
     """Return the table of the server's periodic tasks: a new one is one row.
 
@@ -80,9 +87,11 @@ def tasks(
         ("changes by other processes", WATCH_EVERY_SECONDS, notice_changes),
         ("orders of commands", WATCH_EVERY_SECONDS, hibernation.execute_orders),
         ("free space", DISK_EVERY_SECONDS, look_at_disk),
+        ("damaged rooms", DAMAGES_EVERY_SECONDS, note_damages),
         ("full rooms", FULL_ROOMS_EVERY_SECONDS, full_rooms.run),
         ("session use", FLUSH_EVERY_SECONDS, lambda: directory.sessions.flush(now_ms=now_ms())),
         ("word indexes", INDEX_EVERY_SECONDS, word_indexer.run),
+        ("groups without an owner", GROUP_OWNERS_EVERY_SECONDS, group_owners.run),
         ("late connections", LATE_EVERY_SECONDS, lambda: peers.end_late(asyncio.get_running_loop().time)),
         *(() if ownership.is_drill else keeping),
         *gateway.periodic_tasks(),

@@ -86,13 +86,16 @@ class Accounts:
 
     async def log_in(self, call: Call[LogIn, Nothing]) -> Reply:
         """Sign in with a username or e-mail address and a password. Returns 201 with a session."""
-        done = await accounts.log_in(
-            self.context.directory,
-            name=call.body.username,
-            password=call.body.password,
-            client=call.client,
-            now_ms=call.now_ms,
-        )
+        name = call.body.username
+        with self.context.sign_ins.attempt(name, call.address, call.network, call.viewer) as attempt:
+            done = await accounts.log_in(
+                self.context.directory,
+                name=name,
+                password=call.body.password,
+                client=call.client,
+                admits=attempt.admits,
+                now_ms=call.now_ms,
+            )
         self.context.gateway.own_state.sessions(done.user.id)
         return await self._signed_in(done, in_cookie=call.body.cookie)
 
@@ -144,15 +147,16 @@ class Accounts:
 
     async def change_password(self, call: Call[ChangePassword, Nothing]) -> Reply:
         """Change the caller's password. Every other session ends."""
-        await accounts.change_password(
-            self.context.directory,
-            call.user_id,
-            old=call.body.current_password,
-            new=call.body.new_password,
-            keep=call.signed_in.token_hash,
-            client=call.client,
-            now_ms=call.now_ms,
-        )
+        with self.context.sign_ins.confirmation(call.signed_in, call.address):
+            await accounts.change_password(
+                self.context.directory,
+                call.user_id,
+                old=call.body.current_password,
+                new=call.body.new_password,
+                keep=call.signed_in.token_hash,
+                client=call.client,
+                now_ms=call.now_ms,
+            )
         self.context.gateway.own_state.sessions(call.user_id)
         return Reply(status=204)
 

@@ -5,13 +5,14 @@ After a crash between the two, repeating the request repairs the difference.
 
 from collections.abc import Collection
 
-from directory import directs, members, rooms
+from directory import directs, group_owners, members, rooms
 from directory.client_info import ClientInfo
 from directory.directory import Directory
 from directory.errors import RoomNotFoundError
 from ids import RoomId, UserId
 from router.workflows.membership import Entrance
 from shard.actions import groups
+from shard.actions import members as member_actions
 from shard.errors import ConflictError
 
 
@@ -42,7 +43,10 @@ async def refuse_bots(directory: Directory, user_ids: Collection[UserId]) -> Non
 async def leave(entrance: Entrance, room_id: RoomId, user_id: UserId, *, client: ClientInfo, now_ms: int) -> bool:
     """Remove a user who leaves a group and return whether they were a member; the group is deleted with its last
     member."""
-    was_in = await entrance.pool.write(room_id, groups.leave, user_id, now_ms=now_ms)
+    present = await entrance.pool.read(room_id, member_actions.present_members)
+    async with entrance.directory.database.read() as reader:
+        able = await group_owners.able(reader, present, now_ms=now_ms)
+    was_in = await entrance.pool.write(room_id, groups.leave, user_id, able, now_ms=now_ms)
     async with entrance.directory.database.read() as reader:
         was_in |= await members.find(reader, room_id, user_id) is not None
     if was_in:

@@ -4,7 +4,7 @@ A direct chat has two equal people and no owner. A group has an owner, moderator
 addition to everyone's) and members; it always has an owner while anybody is in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,33 +144,47 @@ def standing(reader: Reader) -> Standing:
     return Standing(room.owner_id, members.count(reader, limit=1) == 0)
 
 
-def leave(writer: Writer, user_id: UserId, *, now_ms: int) -> bool:
+def leave(writer: Writer, user_id: UserId, able: Collection[UserId] = (), *, now_ms: int) -> bool:
     """Remove a member who leaves a group and return whether they were in it.
 
-    Ownership passes to the moderator who joined first, else to the member who did.
+    Ownership passes to the moderator who joined first, else to the member who did; those who are not `able` to act, as
+    the directory says, come last.
     """
     room = identity.one(writer)
     assert room is not None
     if not members.is_present(writer, user_id):
         return False
     if room.owner_id == user_id:
-        _pass_on(writer, room, now_ms=now_ms)
+        heir = groups.heir(writer, user_id, able)
+        if heir is not None:
+            _pass_on(writer, room, heir, by=user_id, now_ms=now_ms)
     members.remove(writer, user_id, now_ms=now_ms)
     return True
 
 
-def _pass_on(writer: Writer, room: RoomRow, *, now_ms: int) -> None:
-    heir = groups.heir(writer, room.owner_id)
-    if heir is None:
-        return
-    room_rows.hand_over(writer, room, heir, now_ms=now_ms)
+def replace_owner(writer: Writer, owner_id: UserId, able: Collection[UserId], *, now_ms: int) -> bool:
+    """Pass a group, whose owner cannot act, to the first heir of those who can, for the server itself; False when it is
+    another's already, or none of them is in it. The owner stays as a member."""
+    room = identity.one(writer)
+    heir = groups.heir(writer, owner_id, able)
+    if room is None or room.owner_id != owner_id or heir is None or heir not in able:
+        return False
+    _pass_on(writer, room, heir, by=None, reason="The owner's account is closed.", now_ms=now_ms)
+    return True
+
+
+def _pass_on(
+    writer: Writer, room: RoomRow, heir: UserId, *, by: UserId | None, reason: str | None = None, now_ms: int
+) -> None:
+    room_rows.hand_over(writer, room, heir, by=by, now_ms=now_ms)
     audit.append(
         writer,
         EventType.ROOM_TRANSFERRED,
-        actor_id=room.owner_id,
+        actor_id=by,
         target=("member", heir),
         before={"owner_id": str(room.owner_id)},
         after={"owner_id": str(heir)},
+        reason=reason,
         now_ms=now_ms,
     )
 

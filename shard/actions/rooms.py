@@ -102,7 +102,7 @@ def hand_over(writer: Writer, actor_id: UserId, user_id: UserId, *, reason: str 
         return False
     room = identity.one(writer)
     assert room is not None
-    room_rows.hand_over(writer, room, user_id, now_ms=now_ms)
+    room_rows.hand_over(writer, room, user_id, by=actor_id, now_ms=now_ms)
     audit.append(
         writer,
         EventType.ROOM_TRANSFERRED,

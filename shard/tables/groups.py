@@ -1,5 +1,8 @@
 """Owner and moderators of a group: one role in addition to everyone's, and the members who have it."""
 
+import json
+from collections.abc import Collection
+
 from ids import RoleId, UserId
 from shard.engine.connections import Reader, Writer
 
@@ -40,11 +43,13 @@ def demote(writer: Writer, user_id: UserId, role_id: RoleId) -> bool:
     return writer.changed() > 0
 
 
-def heir(reader: Reader, owner_id: UserId | None) -> UserId | None:
-    """Return the next owner: the moderator who joined first, else the member who did; None for an empty group."""
+def heir(reader: Reader, owner_id: UserId | None, able: Collection[UserId] = ()) -> UserId | None:
+    """Return the next owner: of those who are able to act, else of all, the moderator who joined first, else the member
+    who did; None for an empty group."""
     row = reader.one(
         "SELECT m.user_id FROM members m LEFT JOIN member_roles mr ON mr.user_id = m.user_id "
-        "WHERE m.left_at IS NULL AND m.user_id <> ? ORDER BY mr.user_id IS NULL, m.joined_at, m.user_id LIMIT 1",
-        (owner_id,),
+        "WHERE m.left_at IS NULL AND m.user_id <> ? ORDER BY m.user_id NOT IN (SELECT value FROM json_each(?)), "
+        "mr.user_id IS NULL, m.joined_at, m.user_id LIMIT 1",
+        (owner_id, json.dumps(list(able))),
     )
     return None if row is None else UserId(row[0])

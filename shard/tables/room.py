@@ -30,11 +30,9 @@ def disown(writer: Writer) -> None:
     writer.run("UPDATE room SET owner_id = NULL")
 
 
-def hand_over(writer: Writer, room: RoomRow, user_id: UserId, *, now_ms: int) -> None:
-    """Make another member the owner of the room."""
+def hand_over(writer: Writer, room: RoomRow, user_id: UserId, *, by: UserId | None, now_ms: int) -> None:
+    """Make another member the owner of the room; `by` is None for the server itself."""
     writer.use_reserve()
     writer.run("UPDATE room SET owner_id = ?", (user_id,))
     payload, replaced = {"owner_id": str(user_id)}, {"owner_id": str(room.owner_id)}
-    events.append(
-        writer, EventType.ROOM_TRANSFERRED, actor_id=room.owner_id, payload=payload, replaced=replaced, now_ms=now_ms
-    )
+    events.append(writer, EventType.ROOM_TRANSFERRED, actor_id=by, payload=payload, replaced=replaced, now_ms=now_ms)

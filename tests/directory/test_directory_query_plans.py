@@ -17,6 +17,7 @@ from directory import (
     directs,
     failures,
     global_bans,
+    group_owners,
     hibernations,
     invites,
     listeners,
@@ -57,6 +58,8 @@ ALLOWED = {
     "SCAN runs USING COVERING INDEX idx_runs_running",
     "SCAN room_orders USING INDEX idx_room_orders_open",
     "SCAN failures",
+    "SCAN global_bans",
+    "SCAN users USING INDEX idx_users_status",
     "SCAN CONSTANT ROW",
 }
 
@@ -213,6 +216,8 @@ CALLS: dict[str, Call] = {
     "capabilities.revoke": lambda w, x: capabilities.revoke(w, x.alice.id, Capability.MODERATOR),
     "capabilities.is_held_beside": lambda w, x: capabilities.is_held_beside(w, x.alice.id, Capability.ADMIN, now_ms=1),
     "capabilities.holders": lambda w, _: capabilities.holders(w, Capability.ADMIN),
+    "group_owners.find": lambda w, _: group_owners.find(w, now_ms=1),
+    "group_owners.able": lambda w, x: group_owners.able(w, [x.bob.id], now_ms=1),
     "global_bans.add": lambda w, x: global_bans.add(w, x.bob.id, reason="spam", by=None, now_ms=1),
     "global_bans.find": lambda w, x: global_bans.find(w, x.bob.id, now_ms=1),
     "global_bans.list_page": lambda w, _: global_bans.list_page(w, now_ms=1),
@@ -286,6 +291,7 @@ CALLS: dict[str, Call] = {
     "invites.revoke_of_maker": lambda w, x: invites.revoke_of_maker(w, x.lean.id, x.alice.id, now_ms=1),
     "invites.revoke": lambda w, _: invites.revoke(w, "x" * 16, now_ms=1),
     "audit.append": lambda w, x: audit.append(w, audit.Action.JOB_STARTED, by=x.alice.id, now_ms=1),
+    "audit.addresses_of": lambda w, x: audit.addresses_of(w, x.alice.id),
     "audit.verify": lambda w, _: audit.verify(w),
     "audit.list_page": lambda w, _: audit.list_page(w, before=5),
     "audit.list_page actor": lambda w, x: audit.list_page(w, Filter(user_id=x.alice.id), before=5),
