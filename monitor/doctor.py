@@ -190,7 +190,7 @@ def sample(inventory: Inventory, count: int | None) -> list[ListedRoom]:
 class CheckedShard:
     """Result of checking a shard: findings, the time of its last write, and a check that was not possible now.
 
-    `has_archive` is None where the shard could not tell whether its archive names segments.
+    `has_archive` and `has_files` are None where the shard could not tell whether its archive and messages name objects.
     """
 
     findings: tuple[Finding, ...]
@@ -198,6 +198,7 @@ class CheckedShard:
     is_behind: bool = False
     left_out: str | None = None
     has_archive: bool | None = None
+    has_files: bool | None = None
 
 
 async def check_shards(
@@ -253,7 +254,12 @@ def check_shard(
         None if inspection.is_search_checked or findings else f"{label(room)}: search index not compared, no time"
     )
     return CheckedShard(
-        findings, inspection.written_at, bool(inspection.pending), left_out, has_archive=inspection.has_segments
+        findings,
+        inspection.written_at,
+        bool(inspection.pending),
+        left_out,
+        has_archive=inspection.has_segments,
+        has_files=inspection.has_files,
     )
 
 

@@ -48,7 +48,7 @@ class Examination:
     """One run of the doctor; `sample` is the number of shards to check, None for all. Deep, all objects of these are
     read.
 
-    Each check leaves the rooms of the registry, and those that may have archived messages, to the next.
+    Each check leaves the rooms of the registry, and those that may have archived messages or files, to the next.
     """
 
     settings: Settings
@@ -59,7 +59,7 @@ class Examination:
     installation: Installation | None = None
     is_deep: bool = False
     archived: list[ListedRoom] = field(default_factory=list)
-    looked_into: list[ListedRoom] = field(default_factory=list)
+    with_files: list[ListedRoom] = field(default_factory=list)
     asleep: dict[ListedRoom, Stored] = field(default_factory=dict)
 
 
@@ -124,9 +124,11 @@ async def check_shards(examination: Examination) -> None:
         bar = progress.add_task("looking into shards", total=len(rooms))
         async for room, shard in fleet_doctor.check_shards(folder, rooms, files):
             report.checked += 1
-            examination.looked_into.append(room)
+            # Nearly all rooms have neither: they are not opened again.
             if shard.has_archive is not False:
                 examination.archived.append(room)
+            if shard.has_files is not False:
+                examination.with_files.append(room)
             report.behind += shard.is_behind
             # What concerns all shards alike is one finding.
             report.add(finding for finding in shard.findings if finding.room_id or finding not in report.findings)
@@ -170,11 +172,11 @@ async def check_archive(examination: Examination) -> None:
 async def check_files(examination: Examination) -> None:
     """Check that object storage has the files of messages of these shards; no missing folder is made."""
     settings, report = examination.settings, examination.report
-    if not examination.looked_into:
+    if not examination.with_files:
         return
     folder = composition.shards_folder(settings)
     files = engine.load(composition.shard_migrations_folder(settings))
-    rooms = [room for room in examination.looked_into if doctor_archive.files_of(folder, room, files)]
+    rooms = [room for room in examination.with_files if doctor_archive.files_of(folder, room, files)]
     missing = settings.server.data_dir / settings.files.bucket_name
     if rooms and settings.files.endpoint is None and not missing.is_dir():
         problem = f"{missing} is missing, with files of {counted(len(rooms), 'room')} of those looked into"

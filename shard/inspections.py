@@ -39,10 +39,10 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings about a shard: its problems, the migrations that it lacks, the time of its last write, and whether
-    its archive names segments, None where a damaged file was not asked.
+    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write.
 
-    `damage` is what is wrong with single rows and with the search index: the room can go on with it.
+    `has_segments` and `has_files` tell whether its archive and its messages name objects; None where a damaged file was
+    not asked. `damage` is what is wrong with single rows and with the search index: the room can go on with it.
     """
 
     problems: tuple[str, ...]
@@ -51,6 +51,7 @@ class Inspection:
     written_at: int
     is_search_checked: bool
     has_segments: bool | None
+    has_files: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,20 @@ def stored_files(folder: Path, room_id: RoomId, migrations: Sequence[Migration])
     with _opened(folder, room_id, migrations) as (_connection, reader):
         found = [
             Stored(*row)
-            for table, where in (("message_attachments", " WHERE state = 'attached'"), ("archived_attachments", ""))
-            if _has_table(reader, table)
-            for row in reader.all(f"SELECT object_key, sha256, size_bytes FROM {table}{where}")  # noqa: S608
+            for rows in _file_rows(reader)
+            for row in reader.all(f"SELECT object_key, sha256, size_bytes FROM {rows}")  # noqa: S608
         ]
         return sorted(found)
+
+
+def _file_rows(reader: Reader) -> list[str]:
+    """Return the tables of files that messages have, with the condition on their rows."""
+    tables = {"message_attachments": " WHERE state = 'attached'", "archived_attachments": ""}
+    return [f"{table}{where}" for table, where in tables.items() if _has_table(reader, table)]
+
+
+def _has_any(reader: Reader, rows: str) -> bool:
+    return reader.one(f"SELECT 1 FROM {rows} LIMIT 1") is not None  # noqa: S608
 
 
 def _has_table(reader: Reader, name: str) -> bool:
@@ -177,14 +187,15 @@ def inspect(
     with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
         row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
-        is_checked, has_segments, damage = False, None, [] if problems else _texts(reader)
+        is_checked, has_segments, has_files, damage = False, None, None, [] if problems else _texts(reader)
         if not problems:
-            has_segments = _has_table(reader, "segments") and reader.one("SELECT 1 FROM segments LIMIT 1") is not None
+            has_segments = _has_table(reader, "segments") and _has_any(reader, "segments")
+            has_files = any(_has_any(reader, rows) for rows in _file_rows(reader))
             is_checked, found = _search(connection, search_seconds)
             damage += found
         lacking = engine.pending(connection, migrations)
         written_at = int(row[0]) if row else 0
-        return Inspection(tuple(problems), tuple(damage), lacking, written_at, is_checked, has_segments)
+        return Inspection(tuple(problems), tuple(damage), lacking, written_at, is_checked, has_segments, has_files)
 
 
 def measure(reader: Reader, folder: Path) -> Measures:
