@@ -8,7 +8,7 @@ address where that account was used before, and with one of its sessions; all ot
 
 import logging
 import time
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -53,8 +53,9 @@ class Attempt:
 class SignIns:
     """The limits on guesses, by name and by place."""
 
-    def __init__(self, ipv6_prefix_length: int) -> None:
+    def __init__(self, ipv6_prefix_length: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._prefix_length = ipv6_prefix_length
+        self._clock = clock
         self._names = Buckets("name", NAME_RATE)
         self._places = Buckets("place", PLACE_RATE)
 
@@ -69,7 +70,7 @@ class SignIns:
         with self._guess(self._places, (key, network), name, address):
             wait_seconds = 0
             try:
-                self._names.take(key, time.monotonic())
+                self._names.take(key, self._clock())
             except TooManyRequestsError as error:
                 wait_seconds = error.retry_after_seconds
             try:
@@ -97,7 +98,7 @@ class SignIns:
     def _guess(self, buckets: Buckets, key: Hashable, name: str, address: str) -> Iterator[None]:
         """Take a token, and give it back unless the guess fails; a failure has its line in the log."""
         try:
-            buckets.take(key, time.monotonic())
+            buckets.take(key, self._clock())
             yield
         except (BadCredentialsError, TooManyRequestsError):
             log.warning(FAILED, extra={"address": address, "username": _shown(name)})

@@ -14,7 +14,7 @@ from rookery import data_owner
 from rookery.cli import app
 from rookery.errors import CommandError
 from tests.rookery import histories
-from tests.rookery.terminal import invoke, run, serving
+from tests.rookery.terminal import invoke
 
 NOBODY = 65_534
 NAMELESS = 61_234
@@ -72,11 +72,11 @@ def commands(group: typer.core.TyperGroup, *above: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make an installation that was served once, as root."""
-    folder = tmp_path_factory.mktemp("original")
-    with serving(folder / "data", cwd=folder):
-        pass
-    return folder / "data"
+    """Make an installation with a user, as root."""
+    folder = tmp_path_factory.mktemp("original") / "data"
+    made = invoke("--data", folder, "user", "create", "alice", "--password-stdin", stdin="correct horse\n")
+    assert made.code == 0
+    return folder
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_another_user_is_refused_and_told_to_take_the_folder(data: Path) -> None
 def test_a_user_without_a_name_is_told_by_number(data: Path) -> None:
     """Containers have users without names: sudo takes a number behind #."""
     give(data, NAMELESS)
-    told = run("--data", data, "user", "list", cwd=data.parent)
+    told = invoke("--data", data, "user", "list")
     assert (told.code, f"sudo -u '#{NAMELESS}' rookery" in told.err) == (1, True)
 
 

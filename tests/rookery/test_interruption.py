@@ -112,7 +112,7 @@ def test_a_signal_at_any_moment_of_a_start_is_told(tmp_path: Path) -> None:
     words = ("--data", tmp_path / "data", "user", "create", "alice", "--password-stdin")
     assert invoke(*words, stdin="correct horse\n").code == 0
     processes = []
-    for moment in range(5):
+    for moment in range(4):
         process = start("--data", "data", "monitor", "run", "--json", cwd=tmp_path)
         while not handles_signals(process.pid):
             time.sleep(0.005)
