@@ -5,12 +5,14 @@ so the copy inside apsw is the only one that ever opens a file of ours, and noth
 live database file, its -wal or its -shm: closing one drops every lock that this process holds on it.
 """
 
+import codecs
+import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import apsw
@@ -70,13 +72,19 @@ PAGE_BYTES: Final = 2_048
 
 
 def connect(
-    path: Path, *, cache_kib: int = 2_000, read_only: bool = False, size_bytes_max: int | None = None
+    path: Path,
+    *,
+    cache_kib: int = 2_000,
+    read_only: bool = False,
+    keeps_mode: bool = False,
+    size_bytes_max: int | None = None,
 ) -> apsw.Connection:
     """Open an existing database file with every pragma set; above `size_bytes_max` a write raises apsw.FullError.
 
     A `read_only` connection refuses to write by pragma, not by open mode: in WAL mode a reader must be able to
-    write the shared-memory file. Raises apsw.CantOpenError when the file is missing, apsw.NotADBError when it
-    is something else.
+    write the shared-memory file. With `keeps_mode` a file in another journal mode stays in it: a copy made by VACUUM
+    INTO is in none with a log, and to change that writes its first page, with syncs. Raises apsw.CantOpenError when
+    the file is missing, apsw.NotADBError when it is something else, with `keeps_mode` at the first read.
     """
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
@@ -84,7 +92,8 @@ def connect(
         # again because its values changed, which took 6 of the 10 microseconds of a permission check.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         for name, value in PRAGMAS.items():
-            connection.pragma(name, value)
+            if name != "journal_mode" or not keeps_mode:
+                connection.pragma(name, value)
         connection.pragma("cache_size", -cache_kib)
         if size_bytes_max is not None:
             connection.pragma("max_page_count", size_bytes_max // PAGE_BYTES)
@@ -224,6 +233,98 @@ def connect_unchanging(path: Path) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+DAMAGE: Final = "\ufffd\ufdd0"
+"""Stands for each run of bytes of a text that is no UTF-8. The second character is one that Unicode reserves (a
+noncharacter), so that no text that somebody wrote looks like this."""
+
+
+def _mark(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    return DAMAGE, error.end
+
+
+codecs.register_error("rookery-damage", _mark)
+
+
+def fetch_damaged(connection: apsw.Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Return the rows of a reading statement of which some texts are no UTF-8: they have DAMAGE where they are not.
+
+    SQLite hands out the bytes of a text as they lie on the disk, and one flipped bit makes them unreadable. Raises
+    UnicodeDecodeError for a statement that writes, which cannot be executed again.
+    """
+    width = _width_of_reading(connection, sql, parameters)
+    names = [f"c{number}" for number in range(width)]
+    values = ", ".join(f"CASE typeof({name}) WHEN 'text' THEN CAST({name} AS BLOB) ELSE {name} END" for name in names)
+    kinds = ", ".join(f"typeof({name}) = 'text'" for name in names)
+    raw = f"WITH raw({', '.join(names)}) AS MATERIALIZED ({sql}) SELECT {values}, {kinds} FROM raw"  # noqa: S608
+    rows: list[tuple[Any, ...]] = connection.execute(raw, parameters).fetchall()
+    return [
+        tuple(
+            value.decode(errors="rookery-damage") if is_text else value
+            for value, is_text in zip(row[:width], row[width:], strict=True)
+        )
+        for row in rows
+    ]
+
+
+def _width_of_reading(connection: apsw.Connection, sql: str, parameters: Sequence[Any]) -> int:
+    """Return the number of columns of a statement, without executing it."""
+    found: list[int] = []
+
+    def look(cursor: apsw.Cursor, _sql: str, _bindings: Any) -> bool:
+        found.append(len(cursor.get_description()) if cursor.is_readonly else 0)
+        return False
+
+    cursor = connection.cursor()
+    cursor.exec_trace = look
+    with contextlib.suppress(apsw.ExecTraceAbort):
+        cursor.execute(sql, parameters)
+    if found != [0]:
+        return found[0]
+    raise UnicodeDecodeError("utf-8", b"", 0, 0, "a text in the file is no UTF-8")
+
+
+class TolerantConnection:
+    """A connection for a driver that calls `execute` and `fetchall`; texts that are no UTF-8 come with DAMAGE in them.
+
+    `on_damage` is called at each such statement, on its thread.
+    """
+
+    __slots__ = ("connection", "on_damage")
+
+    def __init__(self, connection: apsw.Connection, on_damage: Callable[[], None]) -> None:
+        self.connection = connection
+        self.on_damage = on_damage
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "_TolerantCursor":
+        """Begin a statement."""
+        return _TolerantCursor(self, self.connection.execute(sql, parameters), sql, parameters)
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> apsw.Cursor:
+        """Execute a statement for each row of parameters."""
+        return self.connection.executemany(sql, rows)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+class _TolerantCursor:
+    __slots__ = ("_asked", "_cursor", "_over")
+
+    def __init__(self, over: TolerantConnection, cursor: apsw.Cursor, sql: str, parameters: Sequence[Any]) -> None:
+        self._over = over
+        self._cursor = cursor
+        self._asked = (sql, parameters)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        try:
+            return self._cursor.fetchall()
+        except UnicodeDecodeError:
+            self._over.on_damage()
+            return fetch_damaged(self._over.connection, *self._asked)
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeVar, cast
 import aiosqlite
 import apsw
 
+import sqlite
 from database import errors
 
 Row = tuple[Any, ...]
@@ -24,7 +25,10 @@ T = TypeVar("T")
 ITER_CHUNK_SIZE: Final = 64
 """A chunk size that aiosqlite requires for chunked iteration, which apsw cursors lack and this code does not use."""
 
+DAMAGED: Final = "a text in the file of a store is damaged: restore it from a backup (rookery doctor says more)"
 _NOTHING_TO_ROLL_BACK: Final = "no transaction is active"
+
+log = logging.getLogger(__name__)
 
 # Its debug lines show the parameters of statements: password hashes, addresses.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
@@ -52,7 +56,8 @@ class Connection:
         # A connector that fails leaves aiosqlite's thread to end after its event loop, with a traceback.
         with _translated(store):
             opened = await asyncio.to_thread(connect)
-        return cls(await aiosqlite.Connection(lambda: cast(Any, opened), ITER_CHUNK_SIZE), store)
+        tolerant = sqlite.TolerantConnection(opened, lambda: log.error(DAMAGED, extra={"store": store}))
+        return cls(await aiosqlite.Connection(lambda: cast(Any, tolerant), ITER_CHUNK_SIZE), store)
 
     async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         """Run one statement to its end and return its rows."""

@@ -67,10 +67,9 @@ async def problems(reader: Reader) -> list[str]:
 
 
 def _connect(path: Path, schema: Schema) -> apsw.Connection:
-    log = path.with_name(f"{path.name}-wal")
-    has_log = log.exists() and log.stat().st_size > 0
+    has_log = _has_log(path)
     try:
-        connection = sqlite.connect(path, read_only=True)
+        connection = sqlite.connect(path, read_only=True, keeps_mode=True)
     except apsw.Error as error:
         raise errors.WrongDatabaseError(schema.store, path, _reason(error)) from error
     try:
@@ -80,10 +79,19 @@ def _connect(path: Path, schema: Schema) -> apsw.Connection:
         found = connection.pragma("application_id")
         if found != schema.application_id:
             raise errors.WrongDatabaseError(schema.store, path, f"its application id is {found:#x}")
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, apsw.Error):
+            raise errors.WrongDatabaseError(schema.store, path, _reason(error)) from error
         raise
     return connection
+
+
+def _has_log(path: Path) -> bool:
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except FileNotFoundError:  # nobody has the database open, or a server has just closed it
+        return False
 
 
 def _reason(error: apsw.Error) -> str:

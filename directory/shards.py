@@ -28,7 +28,8 @@ PAGE_MAX: Final = 500
 class Shard:
     """One file of one room; times in milliseconds UTC. `name` is the room's, if it has one.
 
-    `size_limit_bytes` is a limit of its own. The cursor of the next page is its (size_bytes, room_id).
+    `size_limit_bytes` is a limit of its own. `problem` closes the room, `damage` is of single rows. The cursor of the
+    next page is its (size_bytes, room_id).
     """
 
     room_id: ids.RoomId
@@ -52,6 +53,7 @@ class Shard:
     examined_at: int | None
     tidied_at: int | None
     tidied_seq: int | None
+    damage: str | None
 
     @property
     def used_bytes(self) -> int:
@@ -76,7 +78,7 @@ class Summary:
 _COLUMNS: Final = (
     "r.id, r.name, r.state, s.database_id, s.schema_version, s.size_bytes, s.wal_bytes, s.freelist_bytes, "
     "s.message_count, s.last_seq, s.level, s.checked_at, s.hibernated_at, s.size_limit_bytes, s.seen_as, s.full_at, "
-    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at, s.tidied_seq"
+    "s.problem, s.quarantined_at, s.examined_at, s.tidied_at, s.tidied_seq, s.damage"
 )
 
 
@@ -257,6 +259,26 @@ async def note_release(
 async def note_examined(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:
     """Store the time of a shard's check."""
     await writer.execute("UPDATE shards SET examined_at = ? WHERE room_id = ? AND ordinal = 0", (now_ms, room_id))
+
+
+async def note_damage(writer: Writer, room_id: ids.RoomId, damage: str) -> bool:
+    """Store what of a shard's rows is damaged while the room goes on, and have it checked next; return whether nothing
+    was known."""
+    row = await writer.fetch_one(
+        "UPDATE shards SET damage = ?, examined_at = NULL WHERE room_id = ? AND ordinal = 0 AND damage IS NULL "
+        "RETURNING room_id",
+        (damage[:1000], room_id),
+    )
+    return row is not None
+
+
+async def clear_damage(writer: Writer, room_id: ids.RoomId) -> bool:
+    """Forget the damage of a shard's rows, which are sound; return whether there was any."""
+    row = await writer.fetch_one(
+        "UPDATE shards SET damage = NULL WHERE room_id = ? AND ordinal = 0 AND damage IS NOT NULL RETURNING room_id",
+        (room_id,),
+    )
+    return row is not None
 
 
 async def note_tidied(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> None:

@@ -3,9 +3,13 @@
 Every finding names the problem, the place, and a remedy.
 """
 
+import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +28,9 @@ from shard.errors import BrokenShardError, ShardBusyError, ShardFullError, Unava
 
 HALF_MADE_MS: Final = 60_000
 """Time after which an unfinished room was left by a crash: creating one takes milliseconds."""
+SHARDS_AT_ONCE: Final = 2
+"""Shards that the doctor looks into at the same time: one is read from the disk while another is computed. With more it
+was no faster on two cores, and a server beside it has less of them."""
 CLOCK_TOLERANCE_MS: Final = 60_000
 """Most milliseconds by which a stored time may be ahead of the clock; beyond it the doctor reports it."""
 CLOCK_MIN_MS: Final = 1_735_689_600_000
@@ -53,6 +60,7 @@ SUFFIXES: Final = frozenset(
 log = logging.getLogger(__name__)
 
 REPORT: Final = "The log has the traceback: report it; all other rooms go on meanwhile."
+COMPARE: Final = "The room goes on, and its damaged rows are told as such. Compare them with a backup."
 RESTORE: Final = "Restore it from a backup; all other rooms go on meanwhile."
 
 
@@ -180,18 +188,52 @@ def sample(inventory: Inventory, count: int | None) -> list[ListedRoom]:
 
 @dataclass(frozen=True, slots=True)
 class CheckedShard:
-    """Result of checking a shard: findings, the time of its last write, and a check that was not possible now."""
+    """Result of checking a shard: findings, the time of its last write, and a check that was not possible now.
+
+    `has_archive` is None where the shard could not tell whether its archive names segments.
+    """
 
     findings: tuple[Finding, ...]
     written_at: int = 0
     is_behind: bool = False
     left_out: str | None = None
+    has_archive: bool | None = None
 
 
-def check_shard(folder: Path, room: ListedRoom, migrations: Sequence[Migration]) -> CheckedShard:
-    """Check one shard: right room, pages, references, search index."""
+async def check_shards(
+    folder: Path, rooms: Sequence[ListedRoom], migrations: Sequence[Migration]
+) -> AsyncGenerator[tuple[ListedRoom, CheckedShard], None]:
+    """Check shards, some at the same time, and yield the results in the order of the rooms.
+
+    Checks that are under way end soon after the caller is cancelled or closes the iterator.
+    """
+    stop = threading.Event()
+    started: deque[tuple[ListedRoom, Future[CheckedShard]]] = deque()
+    with ThreadPoolExecutor(SHARDS_AT_ONCE, thread_name_prefix="doctor") as threads:
+        try:
+            for room in rooms:
+                started.append((room, threads.submit(check_shard, folder, room, migrations, stop.is_set)))
+                if len(started) > 2 * SHARDS_AT_ONCE:
+                    first, future = started.popleft()
+                    yield first, await asyncio.wrap_future(future)
+            for last, future in started:
+                yield last, await asyncio.wrap_future(future)
+        finally:
+            stop.set()
+            threads.shutdown(cancel_futures=True)
+
+
+def check_shard(
+    folder: Path,
+    room: ListedRoom,
+    migrations: Sequence[Migration],
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> CheckedShard:
+    """Check one shard: right room, pages, references, search index. Raises StoppedError soon after `is_stopped`."""
     try:
-        inspection = shards.inspect(folder, room.id, migrations)
+        inspection = shards.inspect(folder, room.id, migrations, is_stopped=is_stopped)
+    except shards.StoppedError:
+        raise
     except ShardBusyError as error:
         return CheckedShard((), left_out=f"{label(room)}: {error}")
     except ShardFullError as error:
@@ -206,10 +248,13 @@ def check_shard(folder: Path, room: ListedRoom, migrations: Sequence[Migration])
     if inspection.problems and shards.is_sound_without_log(folder, room.id):
         return CheckedShard((_of_log(room),))
     findings = tuple(_of_room("shards", room, problem, RESTORE) for problem in inspection.problems)
+    findings += tuple(_of_room("shards", room, damage, COMPARE) for damage in inspection.damage)
     left_out = (
         None if inspection.is_search_checked or findings else f"{label(room)}: search index not compared, no time"
     )
-    return CheckedShard(findings, inspection.written_at, bool(inspection.pending), left_out)
+    return CheckedShard(
+        findings, inspection.written_at, bool(inspection.pending), left_out, has_archive=inspection.has_segments
+    )
 
 
 def _explained(folder: Path, room: ListedRoom, error: UnavailableError, migrations: Sequence[Migration]) -> Finding:

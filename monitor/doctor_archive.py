@@ -1,19 +1,20 @@
-"""The check of `rookery doctor` that object storage has each segment which the rooms' archives name; changes nothing.
+"""The checks of `rookery doctor` that object storage has what the rooms name; they change nothing.
 
-A segment is the only place of its messages, so a missing one is a loss until it is restored.
+A segment is the only place of its messages, and its object that of a hibernated room and of a file: a missing one is a
+loss until it is restored.
 """
 
-import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from directory.room_pages import ListedRoom
 from migrations.engine import Migration
+from monitor import object_check
 from monitor.doctor import REPORT, Finding, label
 from monitor.isolation import describe
-from objects.errors import CorruptObjectError, ObjectNotFoundError, StoreUnavailableError
+from objects.errors import StoreUnavailableError
 from objects.store import Store
 from shard import inspections
 from shard.errors import UnavailableError
@@ -21,8 +22,8 @@ from shard.inspections import Stored
 
 log = logging.getLogger(__name__)
 
-HEADS_AT_ONCE: Final = 16
-"""Objects asked for at a time: enough to hide the latency of a bucket, few enough for any service."""
+ASLEEP: Final = "Bring the object back from a backup: nothing else has this room. All other rooms go on meanwhile."
+FILES: Final = "Bring the folder or bucket of files back from a backup. Messages stay; the files cannot be downloaded."
 REMEDY: Final = "Bring the archive's folder or bucket back from a backup: nothing else has these messages."
 
 
@@ -34,13 +35,15 @@ def named(folder: Path, room: ListedRoom, migrations: Sequence[Migration]) -> li
         return []
 
 
-async def check(store: Store, folder: Path, room: ListedRoom, migrations: Sequence[Migration]) -> list[Finding]:
-    """Ask object storage for each segment of a room, without reading it; one finding covers all problems.
+async def check(
+    store: Store, folder: Path, room: ListedRoom, migrations: Sequence[Migration], *, is_deep: bool
+) -> list[Finding]:
+    """Ask object storage for each segment of a room, and read it if the check is deep; one finding covers all problems.
 
     Raises StoreUnavailableError.
     """
     segments = named(folder, room, migrations)
-    problems = await _problems(store, segments)
+    problems = dict(await object_check.problems(store, segments, is_deep=is_deep))
     if problems:
         # A segment that was rewritten since then is stored under another key.
         still_named = named(folder, room, migrations)
@@ -52,10 +55,12 @@ async def check(store: Store, folder: Path, room: ListedRoom, migrations: Sequen
     return [Finding("archive", problem, REMEDY, label(room), room.id)]
 
 
-async def check_apart(store: Store, folder: Path, room: ListedRoom, migrations: Sequence[Migration]) -> list[Finding]:
+async def check_apart(
+    store: Store, folder: Path, room: ListedRoom, migrations: Sequence[Migration], *, is_deep: bool
+) -> list[Finding]:
     """Check a room as `check` does; an unexpected error is its finding. Raises StoreUnavailableError."""
     try:
-        return await check(store, folder, room, migrations)
+        return await check(store, folder, room, migrations, is_deep=is_deep)
     except StoreUnavailableError:
         raise
     except Exception as error:  # every other room is checked
@@ -64,23 +69,47 @@ async def check_apart(store: Store, folder: Path, room: ListedRoom, migrations: 
         return [Finding("archive", problem, REPORT, label(room), room.id)]
 
 
-async def _problems(store: Store, segments: Sequence[Stored]) -> dict[Stored, str]:
-    """Return the problem of each object that is missing or changed."""
-    found: dict[Stored, str] = {}
-    for start in range(0, len(segments), HEADS_AT_ONCE):
-        some = segments[start : start + HEADS_AT_ONCE]
-        problems = await asyncio.gather(*(_problem(store, segment) for segment in some))
-        found |= {segment: problem for segment, problem in zip(some, problems, strict=True) if problem is not None}
-    return found
+async def check_asleep(
+    store: Store, asleep: Mapping[ListedRoom, Stored], *, is_deep: bool
+) -> AsyncIterator[tuple[ListedRoom, Finding | None]]:
+    """Yield each hibernated room with the finding about its object, None for a sound one; raises StoreUnavailableError.
+
+    Without `is_deep` only those that a listing does not have are asked for.
+    """
+    named = list(asleep.values())
+    asked = named if is_deep else await object_check.unlisted(store, "shards/", named)
+    unasked = set(named) - set(asked)
+    for room, stored in asleep.items():
+        problem = None
+        if stored not in unasked:
+            problem = (await object_check.problems(store, [stored], is_deep=is_deep)).get(stored)
+        told = None if problem is None else f"it is hibernated, and its object {stored.key} {problem}"
+        yield room, None if told is None else Finding("hibernation", told, ASLEEP, label(room), room.id)
 
 
-async def _problem(store: Store, segment: Stored) -> str | None:
-    """Return the problem of an object, if it has one."""
+async def check_files(
+    store: Store, folder: Path, room: ListedRoom, migrations: Sequence[Migration], *, is_deep: bool
+) -> list[Finding]:
+    """Look for the files of a room's messages; one finding covers all problems. Raises StoreUnavailableError."""
+    files = files_of(folder, room, migrations)
+    if not files:
+        return []
+    asked = files if is_deep else await object_check.unlisted(store, f"rooms/{room.id}/", files)
+    problems = dict(await object_check.problems(store, asked, is_deep=is_deep))
+    if problems:
+        # A file goes with its message, which may have been deleted meanwhile.
+        still_named = set(files_of(folder, room, migrations))
+        problems = {file: problem for file, problem in problems.items() if file in still_named}
+    if not problems:
+        return []
+    key, first = next((file.key, problem) for file, problem in problems.items())
+    problem = f"{len(problems)} of {len(files)} files of its messages are amiss; {key} {first}"
+    return [Finding("files", problem, FILES, label(room), room.id)]
+
+
+def files_of(folder: Path, room: ListedRoom, migrations: Sequence[Migration]) -> list[Stored]:
+    """Return the files that a room's messages name; none for an unreadable room, which other checks report."""
     try:
-        head = await store.head(segment.key)
-    except ObjectNotFoundError:
-        return "is missing"
-    except CorruptObjectError:
-        return "is damaged"
-    is_same = (head.content.sha256, head.content.size_bytes) == (segment.sha256, segment.size_bytes)
-    return None if is_same else "is another object than was put there"
+        return inspections.stored_files(folder, room.id, migrations)
+    except UnavailableError:
+        return []

@@ -1,5 +1,7 @@
 """Integrity checks of shards, a few after each round, all in turn; a damaged one enters quarantine.
 
+Damage of single rows, or of the search index, closes nothing: it is told, and stays noted until a check finds none.
+
 A room in quarantine answers 503 with the reason until its file was replaced by a sound one, or an operator releases it;
 all other rooms are unaffected. Where many shards are damaged, the cause is the disk or this program, and rooms are not
 closed one after the other.
@@ -19,6 +21,7 @@ from directory.alerts import Change, Sink
 from directory.client_info import NO_CLIENT, ClientInfo
 from directory.database import Writer
 from directory.directory import Directory
+from directory.errors import RoomNotFoundError
 from directory.shards import Level, Shard
 from ids import RoomId, UserId
 from migrations.engine import Migration
@@ -73,7 +76,7 @@ class IntegrityCheck:
         async with self._directory.database.read() as reader:
             await shards.find(reader, room_id)
         fingerprint = fingerprints.take(self._folder, room_id)
-        problems, left_out = await self._inspect(room_id, search_seconds)
+        problems, damage, left_out = await self._inspect(room_id, search_seconds)
         now_ms = self._clock()
         async with self._directory.database.write() as writer:
             shard = await shards.find(writer, room_id)
@@ -86,7 +89,30 @@ class IntegrityCheck:
                 is_quarantined = await self._quarantine(writer, shard, "; ".join(problems), seen_as, now_ms)
                 return Checked(room_id, problems, is_quarantined, left_out)
             await self._release(writer, shard, now_ms)
-        return Checked(room_id, (), is_quarantined=False, left_out=left_out)
+            if damage:
+                await self._mark(writer, shard, "; ".join(damage), now_ms)
+                await shards.note_examined(writer, room_id, now_ms=now_ms)
+            elif left_out is None and await shards.clear_damage(writer, room_id):
+                await self._alert(writer, shard, "critical", "ok", None, now_ms)
+        return Checked(room_id, damage, is_quarantined=False, left_out=left_out)
+
+    async def suspect(self, room_id: RoomId, damage: str) -> None:
+        """Mark a shard in which a request met damage: operators are told once, and the next round checks it first.
+
+        Raises DatabaseError.
+        """
+        async with self._directory.database.write() as writer:
+            try:
+                shard = await shards.find(writer, room_id)
+            except RoomNotFoundError:
+                return
+            await self._mark(writer, shard, damage, self._clock())
+
+    async def _mark(self, writer: Writer, shard: Shard, damage: str, now_ms: int) -> None:
+        if await shards.note_damage(writer, shard.room_id, damage):
+            log.error("a room is damaged", extra={"room_id": shard.room_id, "reason": damage})
+            if shard.problem is None:
+                await self._alert(writer, shard, "ok", "critical", damage, now_ms)
 
     async def release(
         self, room_id: RoomId, *, force: bool, by: UserId | None, client: ClientInfo = NO_CLIENT
@@ -114,7 +140,10 @@ class IntegrityCheck:
                 inspections.measure_tables, self._folder, room_id, self._migrations, is_stopped=stop.is_set
             )
 
-    async def _inspect(self, room_id: RoomId, search_seconds: float) -> tuple[tuple[str, ...], str | None]:
+    async def _inspect(
+        self, room_id: RoomId, search_seconds: float
+    ) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+        """Return what closes the room, what is damaged in it although it goes on, and what could not be checked."""
         try:
             with _stopping() as stop:
                 inspection = await asyncio.to_thread(
@@ -128,9 +157,10 @@ class IntegrityCheck:
         except ShardBusyError:
             raise
         except BrokenShardError as error:
-            return (error.reason,), None
+            return (error.reason,), (), None
         is_whole = inspection.is_search_checked or inspection.problems
-        return inspection.problems, None if is_whole else "the search index was not compared: no time"
+        left_out = None if is_whole else "the search index was not compared: no time"
+        return inspection.problems, inspection.damage, left_out
 
     async def _quarantine(self, writer: Writer, shard: Shard, problem: str, seen_as: str | None, now_ms: int) -> bool:
         """Put a shard into quarantine, unless too many are in it, and return whether it is in it."""

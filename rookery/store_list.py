@@ -143,7 +143,7 @@ STORES: Final = (
         erase=Planned("files that the person uploaded, attached or not, and versions that a bucket keeps of them"),
         export=Planned("files that the person uploaded, under the names that they gave them"),
         back_up=Planned("every object, before the databases and once more after them; objects never change"),
-        check=Planned("whether each file that a shard names is there with its size; only too many are found today"),
+        check=store_checks.check_files,
         gauges=Planned("bytes and number of objects; today only what each person stores is known, in the directory"),
     ),
     StoreEntry(

@@ -17,7 +17,7 @@ import sqlite
 from ids import RoomId
 from migrations import engine
 from migrations.engine import Migration
-from shard.engine import files, identity, maintenance
+from shard.engine import files, identity, maintenance, texts
 from shard.engine.connections import Reader
 from shard.engine.maintenance import Table
 from shard.errors import BrokenShardError, ShardBusyError
@@ -39,12 +39,18 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The findings about a shard: its problems, the migrations that it lacks, and the time of its last write."""
+    """The findings about a shard: its problems, the migrations that it lacks, the time of its last write, and whether
+    its archive names segments, None where a damaged file was not asked.
+
+    `damage` is what is wrong with single rows and with the search index: the room can go on with it.
+    """
 
     problems: tuple[str, ...]
+    damage: tuple[str, ...]
     pending: tuple[Migration, ...]
     written_at: int
     is_search_checked: bool
+    has_segments: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,18 @@ def stored(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> li
         return [Stored(*row) for row in reader.all("SELECT object_key, sha256, size_bytes FROM segments ORDER BY id")]
 
 
+def stored_files(folder: Path, room_id: RoomId, migrations: Sequence[Migration]) -> list[Stored]:
+    """Return the files of a room's messages, archived ones included; raises BrokenShardError and ShardBusyError."""
+    with _opened(folder, room_id, migrations) as (_connection, reader):
+        found = [
+            Stored(*row)
+            for table, where in (("message_attachments", " WHERE state = 'attached'"), ("archived_attachments", ""))
+            if _has_table(reader, table)
+            for row in reader.all(f"SELECT object_key, sha256, size_bytes FROM {table}{where}")  # noqa: S608
+        ]
+        return sorted(found)
+
+
 def _has_table(reader: Reader, name: str) -> bool:
     """Return whether a shard has a table: an old shard may not be migrated yet."""
     return reader.one("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)) is not None
@@ -159,12 +177,14 @@ def inspect(
     with _opened(folder, room_id, migrations, is_stopped) as (connection, reader):
         problems = _pages(reader) + _references(reader)
         row = reader.one("SELECT created_at FROM events ORDER BY seq DESC LIMIT 1")
-        is_checked = False
+        is_checked, has_segments, damage = False, None, [] if problems else _texts(reader)
         if not problems:
+            has_segments = _has_table(reader, "segments") and reader.one("SELECT 1 FROM segments LIMIT 1") is not None
             is_checked, found = _search(connection, search_seconds)
-            problems += found
+            damage += found
         lacking = engine.pending(connection, migrations)
-        return Inspection(tuple(problems), lacking, int(row[0]) if row else 0, is_checked)
+        written_at = int(row[0]) if row else 0
+        return Inspection(tuple(problems), tuple(damage), lacking, written_at, is_checked, has_segments)
 
 
 def measure(reader: Reader, folder: Path) -> Measures:
@@ -200,8 +220,10 @@ def measure_tables(
 
 
 def _log_bytes(path: Path) -> int:
-    log = path.with_name(f"{path.name}-wal")
-    return log.stat().st_size if log.exists() else 0
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:  # nobody has the room open, or a server has just closed it
+        return 0
 
 
 @contextmanager
@@ -210,7 +232,7 @@ def _opened(
 ) -> Iterator[tuple[apsw.Connection, Reader]]:
     path = files.path_of(folder, room_id)
     has_log = _log_bytes(path) > 0
-    connection, reader, is_behind = files.open_reader(path, room_id, migrations)
+    connection, reader, is_behind = files.open_reader(path, room_id, migrations, keeps_mode=True)
     try:
         if has_log:
             # A log that a crash left is evidence: closing must not copy it into the database.
@@ -250,6 +272,16 @@ def _references(reader: Reader) -> list[str]:
         'SELECT "table", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2 LIMIT ?', (FINDINGS_MAX,)
     )
     return [f"{count} rows of {table} point to missing rows of {parent}" for table, parent, count in rows]
+
+
+def _texts(reader: Reader) -> list[str]:
+    """Return the tables that have texts which are no UTF-8: SQLite itself stores and checks bytes."""
+    found = []
+    for table, columns in texts.tables(reader).items():
+        count = texts.count_undecodable(reader, table, columns)
+        if count:
+            found.append(f"{count} {'row' if count == 1 else 'rows'} of {table} cannot be read as text")
+    return found
 
 
 def _search(connection: apsw.Connection, seconds: float) -> tuple[bool, list[str]]:

@@ -22,17 +22,20 @@ def doctor(
     context: typer.Context,
     sample: Annotated[int, typer.Option(help="Check so many shards, picked at random.", min=0)] = SAMPLE,
     every: Annotated[bool, typer.Option("--all", help="Check every shard.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Read every object of these rooms, and compare it with its hash.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the installation, and report every problem with its remedy.
 
     It checks versions, permissions, disk space, the directory (pages, references, the chain of the audit log), the
-    registry against the files of the shards, a sample of the shards (right room, pages, references, search index, and
-    the objects that their archives name), and the clock.
+    registry against the files of the shards, a sample of the shards (right room, pages, references, texts, search
+    index), the objects that they name (archived history, hibernated rooms, files of messages), and the clock.
 
     It changes nothing and works beside a running server. The exit code is 1 when something is wrong.
 
-    Example: rookery doctor --all --json
+    Example: rookery doctor --all --deep --json
     """
     with speaking(as_json=as_json) as output:
         settings = options.of(context).settings()
@@ -44,7 +47,9 @@ def doctor(
         else:
             report.add(machine_checks.check_permissions(data, composition.shards_folder(settings)))
             report.add(machine_checks.check_disk(data, settings.alerts.disk_free_bytes_min))
-            interruption.run(_look_at_stores(Examination(settings, output, None if every else sample, report)))
+            interruption.run(
+                _look_at_stores(Examination(settings, output, None if every else sample, report, is_deep=deep))
+            )
         report.add(fleet_doctor.check_clock(report.newest, now_ms=now_ms()))
         _report(output, settings, report)
         if report.findings:

@@ -57,13 +57,12 @@ def check_permissions(data: Path, shards: Path) -> Iterator[Finding]:
             continue
         yield from _check_folder(folder)
         if os.access(folder, os.R_OK | os.X_OK, effective_ids=True):
-            databases = [path for path in sorted(folder.glob("*.db*")) if path.is_file()]
             owner = folder.stat().st_uid
-            foreign = [
-                path for path in databases if path.stat().st_uid != owner or path.stat().st_mode & 0o600 != 0o600
-            ]
-            foreign_files += foreign
-            open_files += [path for path in databases if path.stat().st_mode & 0o077 and path not in foreign]
+            for path, found in _databases(folder):
+                if found.st_uid != owner or found.st_mode & 0o600 != 0o600:
+                    foreign_files.append(path)
+                elif found.st_mode & 0o077:
+                    open_files.append(path)
     for folder in (data, shards):
         if inside := [path for path in open_files if path.parent == folder]:
             problem = f"others can read {_names(inside)}"
@@ -73,10 +72,15 @@ def check_permissions(data: Path, shards: Path) -> Iterator[Finding]:
             yield Finding("permissions", problem, doctor_remedies.of_access(inside))
 
 
-def _is_usable(path: Path, owner: int) -> bool:
-    """Tell whether a user owns a file, and may read and write it."""
-    found = path.stat()
-    return found.st_uid == owner and found.st_mode & 0o600 == 0o600
+def _databases(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield the files of databases in a folder by name; a log that a server removes meanwhile is none."""
+    for path in sorted(folder.glob("*.db*")):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(found.st_mode):
+            yield path, found
 
 
 def _check_folder(folder: Path) -> Iterator[Finding]:

@@ -218,7 +218,7 @@ def _render_shard(shard: Shard, limit_bytes: int) -> dict[str, Any]:
         "limit_bytes": shard.size_limit_bytes or limit_bytes,
         "message_count": shard.message_count,
         "full_at": at(shard.full_at),
-        "problem": shard.problem,
+        "problem": shard.problem or shard.damage,
         "quarantined_at": at(shard.quarantined_at),
         "checked_at": at(shard.checked_at),
     }

@@ -108,7 +108,10 @@ def show(
 
 
 def _size(path: Path) -> str:
-    return size(path.stat().st_size) if path.exists() else "missing"
+    try:
+        return size(path.stat().st_size)
+    except FileNotFoundError:
+        return "missing"
 
 
 async def _show(settings: Settings, name: str) -> tuple[Room, Shard, str | None]:

@@ -127,8 +127,9 @@ class Application:
             self._served = logs.watched(app.build(context, limits, now_ms))
             indexer = WordIndexer(directory, pool, now_ms)
             tasks = periodic.tasks(
-                directory, shard_limits, full_rooms, disk.look, cleanup, archive_schedule, hibernation, gateway,
-                indexer, ownership, peers, GroupOwners(directory, pool, now_ms),
+                directory, shard_limits, full_rooms, disk.look, lambda: monitor.note_damages(pool, integrity_check),
+                cleanup, archive_schedule, hibernation, gateway, indexer, ownership, peers,
+                GroupOwners(directory, pool, now_ms),
             )  # fmt: skip
             with monitor.rounds(settings, directory, pool) as rounds:
                 gauges.declare(metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space)

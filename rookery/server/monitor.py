@@ -84,6 +84,12 @@ def disk_watch(settings: Settings, directory: Directory, pool: ShardPool) -> Dis
     return DiskWatch(space, pool, judge)
 
 
+async def note_damages(pool: ShardPool, check: IntegrityCheck) -> None:
+    """Mark the rooms in which requests met damage; raises DatabaseError, and the next such request tells again."""
+    for room_id, damage in pool.take_damages().items():
+        await check.suspect(room_id, damage)
+
+
 @dataclass(frozen=True, slots=True)
 class Workers:
     """The parts of the monitor that do the jobs."""

@@ -32,6 +32,8 @@ FULL_ROOMS_EVERY_SECONDS: Final = 1.0
 """Interval of the look at rooms in which a write found no space, and at full ones in which something was deleted."""
 DISK_EVERY_SECONDS: Final = 1.0
 """Interval of the look at the disk: the reserve must be given up before reading needs it."""
+DAMAGES_EVERY_SECONDS: Final = 1.0
+"""Interval of the look at rooms in which a request met damage."""
 ARCHIVE_EVERY_SECONDS: Final = 300.0
 """Interval of the visits to some rooms to archive old history: 20 a round are thousands a day."""
 CLEANUP_EVERY_SECONDS: Final = 5.0
@@ -56,6 +58,7 @@ def tasks(
     shard_limits: ShardLimits,
     full_rooms: FullRooms,
     look_at_disk: Callable[[], Awaitable[object]],
+    note_damages: Callable[[], Awaitable[object]],
     cleanup: FileCleanup,
     archive: ArchiveSchedule,
     hibernation: HibernationSchedule,
@@ -84,6 +87,7 @@ def tasks(
         ("changes by other processes", WATCH_EVERY_SECONDS, notice_changes),
         ("orders of commands", WATCH_EVERY_SECONDS, hibernation.execute_orders),
         ("free space", DISK_EVERY_SECONDS, look_at_disk),
+        ("damaged rooms", DAMAGES_EVERY_SECONDS, note_damages),
         ("full rooms", FULL_ROOMS_EVERY_SECONDS, full_rooms.run),
         ("session use", FLUSH_EVERY_SECONDS, lambda: directory.sessions.flush(now_ms=now_ms())),
         ("word indexes", INDEX_EVERY_SECONDS, word_indexer.run),

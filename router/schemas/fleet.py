@@ -202,7 +202,7 @@ def shard(row: Shard, size_limit_bytes: int) -> ShardView:
         "checked_at": moment_or_none(row.checked_at),
         "examined_at": moment_or_none(row.examined_at),
         "tidied_at": moment_or_none(row.tidied_at),
-        "problem": row.problem,
+        "problem": row.problem or row.damage,
         "quarantined_at": moment_or_none(row.quarantined_at),
     }
 

@@ -4,16 +4,18 @@ Rendered messages are cached by their value, so everyone who reads a channel's n
 change can leave a stale one behind.
 """
 
+import contextlib
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final, NamedTuple, Self, cast
+from typing import Annotated, Any, Final, NamedTuple, NotRequired, Self, cast
 
 import orjson
 from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 from typing_extensions import TypedDict
 
-from ids import AttachmentId, ChannelId, MessageId, RoomId, ThreadId, UserId
+from ids import AttachmentId, ChannelId, MessageId, RoomId, ThreadId, UserId, time_ms
 from router.errors import FieldFault, InvalidError
 from router.schemas.fields import (
     NO_NUL,
@@ -35,6 +37,9 @@ from shard.rows import Message, unpacked
 from shard.tables.attachments import PER_MESSAGE_MAX
 from shard.tables.messages import CONTENT_LENGTH_MAX, NONCE_LENGTH_MAX, Draft, Version
 from shard.text import visible_text
+from sqlite import DAMAGE
+
+log = logging.getLogger(__name__)
 
 
 def require_length(content: str, length_max: int, *, place: str = "body") -> None:
@@ -169,7 +174,10 @@ class ReactionView(TypedDict):
 
 
 class MessageView(TypedDict):
-    """Message. `nonce` is the value that its sender chose; `metadata` has the facts of a message of the server."""
+    """Message. `nonce` is the value that its sender chose; `metadata` has the facts of a message of the server.
+
+    `is_damaged` is there, and true, for a message that the disk has damaged: `content` has U+FFFD where it cannot be
+    read, and other fields may be missing what they had."""
 
     id: str
     room_id: str
@@ -188,6 +196,7 @@ class MessageView(TypedDict):
     mentions: MentionsView
     attachments: list[AttachmentView]
     reactions: list[ReactionView]
+    is_damaged: NotRequired[bool]
 
 
 class MessagePageView(TypedDict):
@@ -228,7 +237,34 @@ class AffectedView(TypedDict):
 
 
 def message(room_id: RoomId, row: Message) -> MessageView:
-    """Render one message."""
+    """Render one message; one that the disk has damaged as far as it can be read."""
+    if DAMAGE not in row.content:
+        try:
+            return _whole(room_id, row)
+        except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+            log.error(  # noqa: TRY400 - what the disk has changed explains itself
+                "a message is damaged", extra={"room_id": room_id, "message_id": row.id, "reason": str(error)}
+            )
+    return _damaged(room_id, row)
+
+
+def _damaged(room_id: RoomId, row: Message) -> MessageView:
+    """Render what of a damaged message is right in itself; its time is that of its id."""
+    content = str(row.content).replace(DAMAGE, "\ufffd")
+    readable = row._replace(content=content, metadata=None, attachments=None, reactions=None, mentions=None)
+    for name in ("metadata", "attachments", "reactions", "mentions"):
+        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
+            fuller = readable._replace(**{name: getattr(row, name)})
+            _whole(room_id, fuller)
+            readable = fuller
+    try:
+        view = _whole(room_id, readable)
+    except (OverflowError, TypeError, ValueError):
+        view = _whole(room_id, readable._replace(created_at=time_ms(row.id), edited_at=None))
+    return {**view, "is_damaged": True}
+
+
+def _whole(room_id: RoomId, row: Message) -> MessageView:
     return {
         "id": str(row.id),
         "room_id": str(room_id),
@@ -313,8 +349,9 @@ def people_in(rows: Iterable[Message]) -> Iterator[UserId]:
     """Yield the users who wrote messages or are mentioned in them."""
     for row in rows:
         yield row.user_id
-        if row.mentions is not None:
-            yield from (UserId(target) for kind, target in orjson.loads(row.mentions) if kind == "user")
+        with contextlib.suppress(ValueError):  # damaged; the message itself is told as such
+            if row.mentions is not None:
+                yield from (UserId(target) for kind, target in orjson.loads(row.mentions) if kind == "user")
 
 
 def version(row: Version) -> VersionView:

@@ -4,12 +4,14 @@ A function that takes a Reader cannot write, and a Reader's connection refuses t
 connection; the queues ensure that one thread at a time uses them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Final, Literal, cast
 
 import apsw
 
 import ids
+import sqlite
 from shard.rows import Event
 
 Checkpoint = Literal["moved", "cut"]
@@ -23,20 +25,39 @@ PAGES_MAX: Final = 0xFFFFFFFE
 class Reader:
     """A reading view of one snapshot of a shard."""
 
-    __slots__ = ("_connection", "_execute", "room_id")
+    __slots__ = ("_connection", "_execute", "on_damage", "room_id")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId) -> None:
         self._connection = connection
         self._execute = connection.execute
         self.room_id = room_id
+        self.on_damage: Callable[[], None] = lambda: None
+        """Called when a text was read that is no UTF-8 any more."""
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
-        return self._execute(sql, parameters).fetchone()
+        try:
+            return self._execute(sql, parameters).fetchone()
+        except UnicodeDecodeError:
+            return self._damaged(sql, parameters)[0]
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return every row; the statement bounds how many."""
-        return self._execute(sql, parameters).fetchall()
+        try:
+            return self._execute(sql, parameters).fetchall()
+        except UnicodeDecodeError:
+            return self._damaged(sql, parameters)
+
+    def chunks(self, sql: str, size: int) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a whole table, `size` at a time."""
+        rows = self._execute(sql)
+        while chunk := list(islice(rows, size)):
+            yield chunk
+
+    def _damaged(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return rows of which some texts are damaged: they have `sqlite.DAMAGE` where they cannot be read."""
+        self.on_damage()
+        return sqlite.fetch_damaged(self._connection, sql, parameters)
 
     def tokenize(self, text: str, name: str, arguments: list[str]) -> list[tuple[int, int, str]]:
         """Split a text into words with a tokenizer of FTS5: begin and end of each in UTF-8, and the folded word."""

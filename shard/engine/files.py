@@ -181,14 +181,15 @@ def _continue_log(connection: apsw.Connection, writer: Writer, path: Path, *, no
 
 
 def open_reader(
-    path: Path, room_id: ids.RoomId, migrations: Sequence[engine.Migration]
+    path: Path, room_id: ids.RoomId, migrations: Sequence[engine.Migration], *, keeps_mode: bool = False
 ) -> tuple[apsw.Connection, Reader, bool]:
     """Open a reading connection, and tell whether a writer must migrate the shard before it is used, begin a branch of
-    the log of a copy, or begin the word index anew.
+    the log of a copy, or begin the word index anew. With `keeps_mode` a copy stays in the journal mode that it is in.
 
     Raises BrokenShardError and ShardBusyError as `open_writer` does.
     """
-    connection = _connect(path, room_id, read_only=True, bounds=Bounds(cache_kib=READER_CACHE_KIB))
+    bounds = Bounds(cache_kib=READER_CACHE_KIB)
+    connection = _connect(path, room_id, read_only=True, keeps_mode=keeps_mode, bounds=bounds)
     reader = Reader(connection, room_id)
     with _refusing(connection, room_id):
         is_behind = bool(engine.pending(connection, migrations))
@@ -223,12 +224,18 @@ def _raise_explained(error: BaseException, room_id: ids.RoomId) -> None:
         raise BrokenShardError(room_id, str(error)) from error
 
 
-def _connect(path: Path, room_id: ids.RoomId, *, read_only: bool, bounds: Bounds) -> apsw.Connection:
+def _connect(
+    path: Path, room_id: ids.RoomId, *, read_only: bool, keeps_mode: bool = False, bounds: Bounds
+) -> apsw.Connection:
     if not path.is_file():
         raise BrokenShardError(room_id, "its file is missing; restore it from a backup")
     try:
         connection = sqlite.connect(
-            path, cache_kib=bounds.cache_kib, read_only=read_only, size_bytes_max=bounds.size_bytes_max
+            path,
+            cache_kib=bounds.cache_kib,
+            read_only=read_only,
+            keeps_mode=keeps_mode,
+            size_bytes_max=bounds.size_bytes_max,
         )
     except apsw.Error as error:
         _raise_explained(error, room_id)

@@ -38,8 +38,10 @@ class OpenShard:
         *,
         bounds: files.Bounds = files.UNBOUNDED,
         generator: ids.Generator | None = None,
+        note_damage: Callable[[ids.RoomId, str], None] = lambda _room_id, _damage: None,
     ) -> None:
         self.room_id = room_id
+        self._note_damage = note_damage
         self._path = files.path_of(folder, room_id)
         self._migrations = migrations
         self._clock = clock
@@ -83,6 +85,10 @@ class OpenShard:
             except apsw.Error as error:
                 # Everything acknowledged is in the log already; the next open recovers it.
                 log.warning("closing a shard failed", extra={"room_id": self.room_id, "reason": str(error)})
+
+    def note_damage(self, damage: str) -> None:
+        """Tell of damage that a task met, in words that an operator reads."""
+        self._note_damage(self.room_id, damage)
 
     def bound(self, bounds: files.Bounds) -> None:
         """Set other bounds; the connections are reopened with them soon."""

@@ -103,6 +103,7 @@ class ShardPool:
         self._entries: OrderedDict[RoomId, _Entry] = OrderedDict()
         self.space = Space(limits.bounds)
         self._quarantined: Mapping[RoomId, str] = {}
+        self._damages: dict[RoomId, str] = {}
         self._is_closed = False
         self._writes: SimpleQueue[Work | None] = SimpleQueue()
         self._reads: SimpleQueue[Work | None] = SimpleQueue()
@@ -157,6 +158,14 @@ class ShardPool:
         for room_id in rooms:
             if room_id in self._entries:
                 self._entries[room_id].shard.retire()
+
+    def _note_damage(self, room_id: RoomId, damage: str) -> None:
+        self._damages.setdefault(room_id, damage)
+
+    def take_damages(self) -> dict[RoomId, str]:
+        """Return the rooms in which tasks met damage since the last call, and the first of each."""
+        # Worker threads put into it meanwhile.
+        return dict(self._damages.popitem() for _ in range(len(self._damages)))
 
     async def create(
         self, room_id: RoomId, initialize: Callable[Concatenate[Writer, P], T], *args: P.args, **kwargs: P.kwargs
@@ -298,6 +307,7 @@ class ShardPool:
             self._clock,
             bounds=self.space.bounds(room_id),
             generator=self._generator,
+            note_damage=self._note_damage,
         )
         return _Entry(
             shard,

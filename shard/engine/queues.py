@@ -29,6 +29,7 @@ WRITE_DEADLINE_SECONDS: Final = 5.0
 
 It is stopped with 503 `deadline`; the other tasks of its batch stay.
 """
+DAMAGED_TEXT: Final = "a text in its file cannot be read"
 READ_BATCH_MAX: Final = 64
 """Reads answered in one snapshot; more would let the first wait for the last."""
 
@@ -155,6 +156,9 @@ class Queue(ABC):
             connection, self._connection = self._connection, None
             self.shard.disconnect(connection)
 
+    def _note_damaged_text(self) -> None:
+        self.shard.note_damage(DAMAGED_TEXT)
+
     def _explain(self, error: Exception) -> Exception:
         """Return the error of this package for the error of a task."""
         if isinstance(error, apsw.InterruptError):
@@ -162,6 +166,9 @@ class Queue(ABC):
         if isinstance(error, StopIteration):
             # A future refuses it (PEP 479), and then no task of the batch would be answered.
             return RuntimeError(f"an act raised {error!r}")
+        if isinstance(error, UnicodeDecodeError):
+            self.shard.note_damage(DAMAGED_TEXT)
+            return BrokenShardError(self.shard.room_id, DAMAGED_TEXT)
         return translate(error, self.shard.room_id) if isinstance(error, apsw.Error) else error
 
 
@@ -173,6 +180,7 @@ class ReadQueue(Queue):
     def _serve(self, batch: list[Task]) -> tuple[Sequence[Event], list[Outcome]]:
         if self._connection is None:
             connection, self._reader = self.shard.connect_reader()
+            self._reader.on_damage = self._note_damaged_text
             self._connected(connection)
         assert self._connection is not None
         self._deadline = float("inf")
@@ -192,6 +200,7 @@ class ReadQueue(Queue):
             if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
                 # All connections must be closed before an operator replaces the damaged file.
                 self.shard.retire()
+                self.shard.note_damage(f"its file is damaged ({error})")
             return Outcome(task, None, self._explain(error))
 
 
@@ -226,6 +235,7 @@ class WriteQueue(Queue):
             self._stop(BrokenShardError(self.shard.room_id, "its file was moved or replaced while it was open"))
         if self._connection is None:
             connection, self._writer = self.shard.connect_writer()
+            self._writer.on_damage = self._note_damaged_text
             self._connected(connection)
         failed: list[Outcome] = []
         do = self._do_plainly
@@ -330,6 +340,8 @@ class WriteQueue(Queue):
                 self._connection.execute("ROLLBACK")
         except apsw.Error:
             self._stop(UnavailableError(str(explained)))
+        if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+            self.shard.note_damage(f"its file is damaged ({error})")
         if isinstance(error, (apsw.IOError, apsw.CorruptError, apsw.NotADBError)):
             assert isinstance(explained, UnavailableError)
             self._stop(explained)

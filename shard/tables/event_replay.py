@@ -12,8 +12,11 @@ from shard.event_types import CARRIES_MESSAGE
 from shard.rows import Event, Message
 from shard.tables.messages import MESSAGE_COLUMNS
 
-COLUMNS: Final = "seq, type, channel_id, message_id, actor_id, json_remove(payload, '$.replaced'), created_at"
-"""Columns of the log that `from_rows` needs, in this order."""
+COLUMNS: Final = (
+    "seq, type, channel_id, message_id, actor_id, iif(json_valid(payload), json_remove(payload, '$.replaced'), NULL), "
+    "created_at"
+)
+"""Columns of the log that `from_rows` needs, in this order; a payload that the disk has damaged is NULL."""
 
 
 def between(reader: Reader, after: int, until: int) -> list[Event]:
@@ -43,7 +46,8 @@ def _messages(reader: Reader, message_ids: Iterable[MessageId]) -> dict[MessageI
 # All rows are packed into one, because apsw releases the interpreter's lock at every row.
 _BETWEEN: Final = """
     SELECT json_group_array(json_array(seq, type, channel_id, message_id, actor_id, payload, created_at) ORDER BY seq)
-    FROM (SELECT seq, type, channel_id, message_id, actor_id, json_remove(payload, '$.replaced') || '' AS payload,
+    FROM (SELECT seq, type, channel_id, message_id, actor_id,
+                 iif(json_valid(payload), json_remove(payload, '$.replaced'), NULL) || '' AS payload,
                  created_at FROM events WHERE seq > ? AND seq <= ?)
 """
 _MESSAGES: Final = f"""

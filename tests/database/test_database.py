@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import pytest
@@ -60,7 +60,7 @@ class Gate:
 
 @contextmanager
 def traced(connection: Connection, trace: Any) -> Iterator[None]:
-    real: Any = connection._proxy._conn
+    real = cast(Any, connection._proxy._conn).connection
     real.exec_trace = trace
     try:
         yield
@@ -125,7 +125,7 @@ async def test_a_refused_write_is_taken_back_beside_other_statements(database: D
     """A statement beside which a write is taken back spoils neither that nor the next one."""
     # The driver refuses every question from another thread while a statement runs: the loser of a race got a 500, and
     # the next writer too, whose transaction began within the one that was left open.
-    real: Any = database._writer._proxy._conn
+    real = cast(Any, database._writer._proxy._conn).connection
     real.create_scalar_function("pause", lambda: time.sleep(0.1))
 
     async def pause(seconds_before: float) -> None:

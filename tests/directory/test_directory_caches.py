@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -88,12 +88,12 @@ async def test_a_load_that_raced_with_a_commit_is_not_kept(path: Path, directory
     read, go_on = threading.Event(), threading.Event()
 
     def hold_after_reading(_cursor: Any, sql: str, _bindings: Any) -> bool:
-        if sql == "SELECT 1":  # the first statement after the block
+        if sql == "ROLLBACK":  # the first statement after the block
             read.set()
             assert go_on.wait(10)
         return True
 
-    reader: Any = lone._readers[0]._proxy._conn
+    reader = cast(Any, lone._readers[0]._proxy._conn).connection
     reader.exec_trace = hold_after_reading
     loading = asyncio.create_task(cache.load([world.bob.id]))
     assert await asyncio.to_thread(read.wait, 10)

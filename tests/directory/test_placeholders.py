@@ -1,7 +1,7 @@
 """Accounts of people who are known from imported histories: bound by id, and nobody's until they are claimed."""
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import apsw
 import pytest
@@ -98,7 +98,7 @@ async def test_an_account_that_was_named_is_never_claimed(world: Any, directory:
 async def test_thousands_of_placeholders(database: Database, world: Any) -> None:
     """An import of thousands of people takes a few statements, not one hop for each."""
     statements: list[str] = []
-    real: Any = database._writer._proxy._conn
+    real = cast(Any, database._writer._proxy._conn).connection
     real.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: statements.append(event["sql"]))
     names = [f"person_{number}" for number in range(5_000)]
     made = await bind(database, world.lean.id, *names)

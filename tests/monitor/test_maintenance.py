@@ -70,8 +70,8 @@ async def test_a_damaged_shard_is_closed_alone(fleet: Fleet) -> None:
     assert (await fleet.walk.run()).measured == 1
 
 
-async def test_an_index_that_does_not_match_is_damage_too(fleet: Fleet) -> None:
-    """A shard whose search index lacks a message is found and closed."""
+async def test_an_index_that_does_not_match_is_damage_that_closes_nothing(fleet: Fleet) -> None:
+    """A shard whose search index lacks a message is found, told once, and goes on until a check finds it sound."""
     room_id = await fleet.found("den")
     await fleet.say(room_id, count=3)
 
@@ -80,9 +80,41 @@ async def test_an_index_that_does_not_match_is_damage_too(fleet: Fleet) -> None:
             "INSERT INTO messages_fts (messages_fts, rowid, words) SELECT 'delete', id, content FROM messages LIMIT 1"
         )
 
+    def rebuild(writer: Writer) -> None:
+        writer.run("INSERT INTO messages_fts (messages_fts) VALUES ('rebuild')")
+
+    await fleet.stores.pool.write(room_id, spoil)
+    await fleet.integrity_check.check(room_id)
+    seen = await fleet.integrity_check.check(room_id)
+    assert (seen.problems, seen.is_quarantined) == (("its search index does not match its messages",), False)
+    assert (await fleet.walk.run()).measured == 1
+    assert (await fleet.shard(room_id)).damage == seen.problems[0]
+    await fleet.say(room_id)
+    assert [alert.level for alert in await fleet.alerts()] == ["critical"]
+    await fleet.stores.pool.write(room_id, rebuild)
+    assert (await fleet.integrity_check.check(room_id)).problems == ()
+    assert [alert.level for alert in await fleet.alerts()] == ["critical", "ok"]
+    assert (await fleet.shard(room_id)).damage is None
+
+
+async def test_texts_that_cannot_be_read_are_found(fleet: Fleet) -> None:
+    """Rows whose bytes are no text are counted by table, and what a request met is what the next round checks first."""
+    other, room_id = await fleet.found("other"), await fleet.found("den")
+    await fleet.say(room_id, count=3)
+
+    def spoil(writer: Writer) -> None:
+        writer.run("UPDATE messages SET search_text = 'x', content = CAST(x'61ff62' AS TEXT) WHERE id % 2 >= 0")
+        writer.run("UPDATE room SET unindexed_until = unindexed_until")
+
+    await fleet.integrity_check.check(room_id)
+    await fleet.integrity_check.suspect(room_id, "a text in its file cannot be read")
+    await fleet.integrity_check.suspect(room_id, "a text in its file cannot be read")
+    assert [alert.room_id for alert in await fleet.alerts()] == [room_id]
+    async with fleet.stores.directory.database.read() as reader:
+        assert {shard.room_id for shard in await shards.least_examined(reader, limit=2)} == {other, room_id}
     await fleet.stores.pool.write(room_id, spoil)
     seen = await fleet.integrity_check.check(room_id)
-    assert (seen.problems, seen.is_quarantined) == (("its search index does not match its messages",), True)
+    assert (seen.problems, seen.is_quarantined) == (("3 rows of messages cannot be read as text",), False)
 
 
 async def test_a_shard_that_was_replaced_is_let_out(fleet: Fleet) -> None:

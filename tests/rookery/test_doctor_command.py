@@ -1,6 +1,7 @@
 """`rookery doctor`: names what is wrong and only that, changes nothing, and works beside a server."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -11,10 +12,12 @@ import orjson
 import pytest
 
 import sqlite
-from directory import audit, failures, rooms, users
+from directory import audit, failures, room_pages, rooms, users
+from directory.room_pages import ListedRoom
 from directory.rooms import Room
 from ids import RoomId
 from migrations import engine
+from monitor import doctor
 from rookery import composition
 from rookery.commands import machine_checks
 from rookery.composition import now_ms
@@ -43,12 +46,21 @@ def shard_of(data: Path, room: Room) -> Path:
 
 def change(path: Path, *statements: str) -> None:
     """Change a database behind everybody's back."""
-    connection = sqlite.connect(path)
+    connection = sqlite.connect(path, keeps_mode=True)
     try:
         for statement in statements:
             connection.execute(statement)
     finally:
         connection.close()
+
+
+def restore_all(data: Path) -> None:
+    """Put a copy made by VACUUM INTO in the place of each database."""
+    for path in [data / "directory.db", *(data / "shards").glob("*.db")]:
+        copy = path.with_suffix(".restored")
+        change(path, f"VACUUM INTO '{copy}'")
+        copy.chmod(0o600)
+        copy.rename(path)
 
 
 def remove(data: Path, one: Room, _two: Room) -> None:
@@ -101,6 +113,22 @@ def test_a_shard_with_a_fault_is_named_with_its_room(
     assert {(finding["check"], finding["room"]) for finding in findings} == {("shards", f"two ({made[1].id})")}
     assert any(finding["problem"].startswith(problem) for finding in findings), findings
     assert all(finding["remedy"] for finding in findings)
+
+
+@pytest.mark.parametrize("harm", [scribble, lose_words, lose_reference])
+def test_a_copy_with_a_fault_has_the_findings_of_the_original(
+    tmp_path: Path, made: list[Room], harm: Callable[[Path, Room, Room], None]
+) -> None:
+    """A copy has no log yet; the same faults are found in it."""
+    restore_all(tmp_path)
+    harm(tmp_path, made[1], made[2])
+    copies = contents(tmp_path)
+    of_copy = examine(tmp_path)
+    assert contents(tmp_path) == copies
+    for path in (tmp_path / "shards").glob("*.db"):
+        if path.stem != str(made[1].id) or harm is not scribble:
+            sqlite.connect(path).close()
+    assert (of_copy, of_copy[1][0]["room_id"]) == (examine(tmp_path), str(made[1].id))
 
 
 def test_files_that_no_room_knows_are_named(tmp_path: Path, made: list[Room]) -> None:
@@ -215,6 +243,31 @@ def test_a_sample_looks_into_so_many_shards(tmp_path: Path, made: list[Room]) ->
     assert (code, [finding["room_id"] for finding in findings]) == (1, [str(made[2].id)])
 
 
+async def test_shards_are_told_in_the_order_of_the_rooms(tmp_path: Path, made: list[Room]) -> None:
+    """Some are looked into at the same time; the findings do not depend on which is done first."""
+    scribble(tmp_path, made[1], made[2])
+    rooms, told = await listed(tmp_path) * 20, []
+    async for room, shard in doctor.check_shards(tmp_path / "shards", rooms, engine.load(engine.SHARD_FOLDER)):
+        told.append((room.id, bool(shard.findings)))
+    assert told == [(room.id, room.id == made[1].id) for room in rooms]
+
+
+async def test_a_cancelled_look_leaves_no_thread(tmp_path: Path, made: list[Room]) -> None:
+    """Ctrl+C ends the doctor soon, however many shards are left."""
+    checking = doctor.check_shards(
+        tmp_path / "shards", await listed(tmp_path) * 10_000, engine.load(engine.SHARD_FOLDER)
+    )
+    room, _ = await anext(checking)
+    assert room.id == made[0].id
+    await checking.aclose()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("doctor")] == []
+
+
+async def listed(data: Path) -> list[ListedRoom]:
+    async with composition.open_directory(settings(data)) as directory, directory.database.read() as reader:
+        return await room_pages.all_rooms(reader)
+
+
 def contents(data: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in data.rglob("*") if path.is_file() and path.suffix != ".db-shm"}
 
@@ -240,6 +293,17 @@ def test_the_doctor_changes_nothing_not_even_after_a_crash(tmp_path: Path, made:
     assert len(logs) == 2
     assert examine(tmp_path) == (0, [])
     assert contents(tmp_path) == before
+
+
+def test_a_restored_copy_stays_as_it_is(tmp_path: Path, made: list[Room]) -> None:
+    """Neither the doctor nor a round writes to a copy: to change its journal mode took several syncs a room."""
+    restore_all(tmp_path)
+    copies = contents(tmp_path)
+    assert examine(tmp_path) == (0, [])
+    assert contents(tmp_path) == copies
+    assert invoke("--data", tmp_path, "monitor", "once", "--json").json["measured"] == 3
+    del copies["directory.db"]
+    assert {name: content for name, content in contents(tmp_path).items() if name in copies} == copies
 
 
 def test_the_doctor_works_beside_a_server(tmp_path: Path, made: list[Room]) -> None:
