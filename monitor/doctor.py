@@ -29,8 +29,8 @@ from shard.errors import BrokenShardError, ShardBusyError, ShardFullError, Unava
 HALF_MADE_MS: Final = 60_000
 """Time after which an unfinished room was left by a crash: creating one takes milliseconds."""
 SHARDS_AT_ONCE: Final = 2
-"""Shards that the doctor looks into at the same time: one is read from the disk while another is computed. With more it
-was no faster on two cores, and a server beside it has less of them."""
+"""Shards that the doctor looks into at the same time: one is read from the disk while another is computed. More gave no
+clear gain on two cores, of which a server beside it has less then."""
 CLOCK_TOLERANCE_MS: Final = 60_000
 """Most milliseconds by which a stored time may be ahead of the clock; beyond it the doctor reports it."""
 CLOCK_MIN_MS: Final = 1_735_689_600_000
