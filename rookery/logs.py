@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 log = logging.getLogger(__name__)
 
 OURS: Final = ("config", "directory", "migrations", "monitor", "objects", "rookery", "router", "shard")
+EXACT_MAX: Final = 2**53 - 1
+"""The largest integer that every reader of JSON takes exactly (RFC 8259, section 6); larger ones are strings."""
 KNOWN: Final = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message", "taskName"))
 """Attributes of every record; all others are fields of the call."""
 
@@ -46,12 +48,15 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object: time, level, logger, message, the fields, and `exception` with the traceback."""
+    """One JSON object: time, level, logger, message, the fields, and `exception` with the traceback.
+
+    Ids are strings: many readers of JSON, jq among them, keep 53 bits of a number.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {
-            **_fields(record),
+            **{name: _exact(name, value) for name, value in _fields(record).items()},
             "time": moment.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -60,6 +65,17 @@ class JsonFormatter(logging.Formatter):
         for text in _traceback(self, record):
             line["exception"] = text
         return json.dumps(line, default=str)
+
+
+def _exact(name: str, value: Any) -> Any:
+    """Return a value as every reader of JSON takes it: ids, and numbers that others would round, as strings."""
+    if isinstance(value, dict):
+        return {key: _exact(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_exact(name, inner) for inner in value]
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return str(value) if name.endswith(("_id", "_ids")) or abs(value) > EXACT_MAX else value
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -40,10 +41,21 @@ def test_a_json_line_has_the_fields_that_were_given() -> None:
         "level": "warning",
         "logger": "shard.pool",
         "message": "a shard\nfailed",
-        "room_id": 7,
+        "room_id": "7",
         "reason": "disk",
         "path": sys.path,
     }
+
+
+def test_numbers_that_a_reader_would_round_are_strings() -> None:
+    """Ids, alone and in lists, and whatever has more than 53 bits come exactly through any reader of JSON."""
+    snowflake = 1_577_292_978_865_569_793
+    facts: dict[str, Any] = {"room_ids": [snowflake, 7], "last": snowflake, "in": {"user_id": 9, "count": 3}}
+    made = record("x", room_id=snowflake, **facts, bytes=1_000, is_full=True, seconds=0.5)
+    told = json.loads(JsonFormatter().format(made))
+    assert (told["room_id"], told["room_ids"], told["last"]) == (str(snowflake), [str(snowflake), "7"], str(snowflake))
+    assert told["in"] == {"user_id": "9", "count": 3}
+    assert (told["bytes"], told["is_full"], told["seconds"]) == (1_000, True, 0.5)
 
 
 def test_a_field_cannot_pass_for_what_every_line_has() -> None:
