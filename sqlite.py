@@ -56,6 +56,11 @@ class OldSQLiteError(RuntimeError):
     """The SQLite inside apsw has known faults that lose data."""
 
 
+def version() -> str:
+    """Return the version of the SQLite that opens our files."""
+    return apsw.sqlite_lib_version()
+
+
 def refuse_old_sqlite() -> None:
     """Raise OldSQLiteError below VERSION_MIN; called once at start-up."""
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))

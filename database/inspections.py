@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import apsw
 
 import sqlite
 from database import errors
 from database.connections import Connection
-from database.database import Reader, Schema
+from database.database import Reader, Schema, Writer
 from migrations import engine
 from migrations.engine import Migration
 
@@ -54,6 +54,11 @@ def pending(path: Path, schema: Schema) -> tuple[Migration, ...]:
         raise errors.WrongDatabaseError(schema.store, path, _reason(error)) from error
     finally:
         connection.close()
+
+
+async def optimize(writer: Writer[Any]) -> None:
+    """Refresh the planner's statistics where they are out of date; cheap otherwise."""
+    await writer.execute("PRAGMA optimize")
 
 
 async def problems(reader: Reader) -> list[str]:

@@ -13,6 +13,8 @@ def sentence(alert: Alert) -> str:
     if alert.kind == "damage":
         if alert.level == "ok":
             return f"{what} is sound again."
+        if alert.room_id is None:
+            return f"{what} is damaged: {alert.reason}. Restore it from a backup; until then rows of it may be missing."
         return f"{what} has a damaged shard: {alert.reason}. All other rooms go on."
     if alert.kind == "disk":
         return _of_disk(alert)

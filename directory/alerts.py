@@ -72,13 +72,20 @@ def _from_row(row: Row) -> Alert:
 
 
 async def raise_all(writer: Writer, changes: Sequence[Change], sinks: Sequence[Sink], *, now_ms: int) -> None:
-    """Insert alerts, with a delivery due to each of the sinks."""
+    """Insert alerts, with a delivery due to each of the sinks.
+
+    One that says that all is well ends those before it about the same thing: none of them is open any more.
+    """
     if not changes:
         return
+    ended = [(now_ms, each.room_id, each.kind) for each in changes if each.level == "ok"]
+    await writer.execute_many(
+        "UPDATE alerts SET acknowledged_at = ? WHERE room_id IS ? AND kind = ? AND acknowledged_at IS NULL", ended
+    )
     numbers = await writer.next_ids(now_ms, len(changes))
     await writer.execute_many(
-        "INSERT INTO alerts (id, room_id, kind, level, previous, size_bytes, limit_bytes, reason, raised_at) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO alerts (id, room_id, kind, level, previous, size_bytes, limit_bytes, reason, raised_at, "
+        "acknowledged_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 number,
@@ -90,6 +97,7 @@ async def raise_all(writer: Writer, changes: Sequence[Change], sinks: Sequence[S
                 each.limit_bytes,
                 each.reason and each.reason[:1000],
                 now_ms,
+                now_ms if each.level == "ok" else None,
             )
             for number, each in zip(numbers, changes, strict=True)
         ],
@@ -131,6 +139,18 @@ async def acknowledge(writer: Writer, alert_id: int, by: ids.UserId | None, *, n
     if row is None:
         raise errors.AlertNotFoundError(alert_id)
     return _from_row(row)
+
+
+async def acknowledge_all(
+    writer: Writer, by: ids.UserId | None, *, room_id: ids.RoomId | None, kind: Kind | None, now_ms: int
+) -> int:
+    """Acknowledge the open alerts of a room, of a kind, of both, or all of them for None; return their count."""
+    rows = await writer.fetch_all(
+        "UPDATE alerts SET acknowledged_at = ?1, acknowledged_by = ?2 WHERE acknowledged_at IS NULL "
+        "AND (?3 IS NULL OR room_id = ?3) AND (?4 IS NULL OR kind = ?4) RETURNING id",
+        (now_ms, by, room_id, kind),
+    )
+    return len(rows)
 
 
 async def waiting(reader: Reader, *, limit: int, now_ms: int) -> list[tuple[Sink, int, Alert]]:

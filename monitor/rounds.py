@@ -18,6 +18,7 @@ from directory.alerts import Change, Sink
 from directory.directory import Directory
 from directory.shards import Level, Summary
 from monitor.alert_delivery import AlertDelivery
+from monitor.directory_check import DirectoryCheck
 from monitor.levels import Thresholds, judge
 from monitor.lock import Lock
 from monitor.maintenance import Maintained, Maintenance
@@ -49,6 +50,7 @@ class RoundStats:
     skipped: int = 0
     open_alerts: int = 0
     set_aside: int = 0
+    directory_bytes: int = 0
     summary: Summary = field(default_factory=Summary)
 
 
@@ -62,6 +64,7 @@ class Rounds:
         walk: SizeWalk,
         delivery: AlertDelivery,
         maintenance: Maintenance,
+        directory_check: DirectoryCheck,
         lock: Lock,
         clock: Callable[[], int],
     ) -> None:
@@ -70,6 +73,7 @@ class Rounds:
         self._walk = walk
         self._delivery = delivery
         self._maintenance = maintenance
+        self._directory_check = directory_check
         self._lock = lock
         self._clock = clock
         self.stats = RoundStats()
@@ -96,6 +100,7 @@ class Rounds:
                 summary = await shards.summarize(reader)
                 self.stats.open_alerts = await alerts.count_open(reader)
                 self.stats.set_aside = await failures.count(reader)
+                self.stats.directory_bytes = await sizes.of_directory(reader)
             self.stats.summary = summary
             self.stats.last = Round(began_at, time.perf_counter() - began, tally, delivered, summary)
             return self.stats.last
@@ -107,6 +112,7 @@ class Rounds:
         """
         try:
             done = await self._maintenance.run(tally)
+            await self._directory_check.run()
         finally:
             await self.deliver()
         return done

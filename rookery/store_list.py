@@ -95,7 +95,14 @@ STORES: Final = (
         export=Planned("the account, its settings, sessions, memberships, blocks, bots, and audit rows by the person"),
         back_up=Planned("a copy of one moment (VACUUM INTO), between two rounds of copying the objects"),
         check=store_checks.check_directory,
-        gauges=Gauges(("rookery_alerts_open", "rookery_work_set_aside")),
+        gauges=Gauges(
+            (
+                "rookery_alerts_open",
+                "rookery_work_set_aside",
+                "rookery_directory_bytes",
+                "rookery_directory_limit_bytes",
+            )
+        ),
     ),
     StoreEntry(
         name="shards",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.metrics_core import Metric
@@ -40,6 +40,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(self)
+        ProcessCollector(registry=self._registry)
         self._tallies: dict[tuple[Route | None, int], _Tally] = {}
         self._watched: list[tuple[_Family, str, str, str, Callable[[], Mapping[str, float]]]] = []
         self._hung_up = 0
@@ -49,6 +50,10 @@ class Metrics(Collector):
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Export a value that is read at every scrape."""
         Gauge(name, text, registry=self._registry).set_function(value)
+
+    def facts(self, name: str, text: str, facts: Mapping[str, str]) -> None:
+        """Export facts that do not change, as labels of a gauge that is 1; `_info` is added to its name."""
+        Info(name, text, registry=self._registry).info(dict(facts))
 
     def join(self, collector: Collector) -> None:
         """Export the metrics of another collector."""

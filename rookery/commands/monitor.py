@@ -21,6 +21,7 @@ from monitor.maintenance import Maintained
 from monitor.optimizer import Optimized, Optimizer
 from monitor.rounds import MINUTE_MS, Round
 from rookery import composition, interruption, logs, options
+from rookery.commands import alert_commands
 from rookery.composition import now_ms
 from rookery.errors import CommandError
 from rookery.outputs import AsJson, Output, at, clean, counted, size, speaking, table
@@ -283,24 +284,7 @@ async def _set_limit(settings: Settings, name: str, limit_bytes: int | None) -> 
             return await shards.find(writer, room_id)
 
 
-@app.command()
-def acknowledge(
-    context: typer.Context,
-    alert_id: Annotated[int, typer.Argument(metavar="ID", help="The alert's id, as status shows it.", min=1)],
-    as_json: AsJson = False,
-) -> None:
-    """Acknowledge an alert: it is not shown in the status any more, and stays in the list.
-
-    Example: rookery monitor acknowledge 1573345301261975552
-    """
-    with speaking(as_json=as_json) as output:
-        alert = interruption.run(_acknowledge(options.of(context).existing(), alert_id))
-        output.give(render(alert), f"Seen: {sentence(alert)}")
-
-
-async def _acknowledge(settings: Settings, alert_id: int) -> Alert:
-    async with composition.open_directory(settings) as directory, directory.database.write() as writer:
-        return await alerts.acknowledge(writer, alert_id, None, now_ms=now_ms())
+app.command()(alert_commands.acknowledge)
 
 
 @app.command()

@@ -128,16 +128,16 @@ class Application:
                 warnings={"disk": disk.space.describe},
             )  # fmt: skip
             self._served = logs.watched(app.build(context, limits, now_ms))
-            indexer = WordIndexer(directory, pool, now_ms)
             tasks = periodic.tasks(
                 directory, shard_limits, full_rooms, disk.look, lambda: monitor.note_damages(pool, integrity_check),
-                cleanup, archive_schedule, hibernation, gateway, indexer, ownership, peers,
-                scrub, GroupOwners(directory, pool, now_ms),
+                cleanup, archive_schedule, hibernation, gateway, WordIndexer(directory, pool, now_ms), ownership,
+                peers, scrub, GroupOwners(directory, pool, now_ms),
             )  # fmt: skip
             with monitor.rounds(settings, directory, pool) as rounds:
                 gauges.declare(
-                    metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space, scrub.stats
-                )
+                    metrics, pool, deliveries, gateway, peers, hibernator, rounds.stats, disk.space, scrub.stats,
+                    settings.directory.size_limit_bytes,
+                )  # fmt: skip
                 disk.deliver = rounds.deliver
                 await disk.look()
                 work = [gateway.run(), rounds.run(settings.triggers.crons)]

@@ -3,13 +3,16 @@
 Counters and histograms are declared beside the code that counts: router/metrics.py, router/gateway/metrics.py.
 """
 
+import platform
 from collections.abc import Mapping
 
+import sqlite
 from directory.shards import LEVELS
 from monitor.disk_space import DiskSpace
 from monitor.hibernator import Hibernator
 from monitor.rounds import RoundStats
 from monitor.scrub import ScrubStats
+from rookery import VERSION
 from rookery.server.peers import Peers
 from router.gateway.gateway import Gateway
 from router.metrics import Metrics
@@ -27,6 +30,7 @@ def declare(
     rounds: RoundStats,
     disk: DiskSpace,
     scrub: ScrubStats,
+    directory_limit_bytes: int,
 ) -> None:
     """Declare every gauge, with the counters of the gateway: a new gauge is one line here, and one in operations.md."""
 
@@ -50,6 +54,11 @@ def declare(
     gauge("rookery_gateway_queued_bytes", queued, lambda: gateway.queued_bytes)
     gauge("rookery_waking_seconds", waking, lambda: hibernator.waking_seconds)
     gauge("rookery_shards_bytes", "Bytes of all shards.", lambda: rounds.summary.size_bytes)
+    measured = "Bytes of the directory in use, as of the last round of the monitor."
+    gauge("rookery_directory_bytes", measured, lambda: rounds.directory_bytes)
+    gauge("rookery_directory_limit_bytes", "Bytes that the directory may use.", lambda: directory_limit_bytes)
+    build = {"version": VERSION, "python": platform.python_version(), "sqlite": sqlite.version()}
+    metrics.facts("rookery_build", "The versions that run.", build)
     gauge("rookery_shards_quarantined", "Shards that nobody is let into.", lambda: rounds.summary.quarantined)
     gauge("rookery_alerts_open", "Alerts that nobody acknowledged.", lambda: rounds.open_alerts)
     gauge("rookery_work_set_aside", "Rooms and objects whose work failed, to be tried again.", lambda: rounds.set_aside)

@@ -14,6 +14,7 @@ from migrations import engine
 from monitor import disk_space
 from monitor.alert_delivery import AlertDelivery
 from monitor.archive_schedule import ArchiveSchedule
+from monitor.directory_check import DirectoryCheck
 from monitor.disk_space import DiskSpace
 from monitor.hibernator import Hibernator, NotIdleError
 from monitor.integrity import Checked, IntegrityCheck
@@ -45,7 +46,9 @@ def rounds(settings: Settings, directory: Directory, pool: ShardPool | None = No
         delivery = AlertDelivery(directory, channels, now_ms)
         walk = composition.size_walk(settings, directory)
         lock = Lock(data / composition.MONITOR_LOCK, shards_folder)
-        yield Rounds(directory, settings.directory, walk, delivery, maintenance, lock, now_ms)
+        limit_bytes = settings.directory.size_limit_bytes
+        directory_check = DirectoryCheck(directory, limit_bytes, composition.sinks(settings), now_ms)
+        yield Rounds(directory, settings.directory, walk, delivery, maintenance, directory_check, lock, now_ms)
 
 
 def integrity_check(settings: Settings, directory: Directory) -> IntegrityCheck:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from directory import alerts, shards, sizes
 from directory.sizes import DAY_MS
+from ids import RoomId
 from router.context import AppContext
 from router.routes import Access, Call, Reply, Route
 from router.schemas import fleet as schemas
@@ -13,7 +14,9 @@ from router.schemas.fleet import (
     AlertPageView,
     AlertsQuery,
     AlertView,
+    CountView,
     HistoryView,
+    OpenAlertsQuery,
     SetLimit,
     ShardPageView,
     ShardsQuery,
@@ -49,6 +52,10 @@ class Fleet:
                 access=access,
             ),
             Route("GET", ALERTS, self.alerts, "List alerts", tag, AlertPageView, query=AlertsQuery, access=access),
+            Route(
+                "PUT", ALERTS + "/acknowledged", self.acknowledge_all, "Acknowledge open alerts", tag, CountView,
+                query=OpenAlertsQuery, access=access,
+            ),
             Route(
                 "PUT", ALERTS + "/{alert_id}/acknowledged", self.acknowledge, "Acknowledge an alert", tag, AlertView,
                 access=access,
@@ -110,6 +117,19 @@ class Fleet:
             "next_cursor": pages.write(page[-1].id) if len(rows) > limit else None,
         }
         return Reply(answer)
+
+    async def acknowledge_all(self, call: Call[Nothing, OpenAlertsQuery]) -> Reply:
+        """Acknowledge the open alerts of a room, of a kind, of both, or all of them, and return their count."""
+        room_id, kind = call.query.room_id, call.query.kind
+        async with self.context.directory.database.write() as writer:
+            count = await alerts.acknowledge_all(
+                writer,
+                call.user_id,
+                room_id=None if room_id is None else RoomId(room_id),
+                kind=kind,
+                now_ms=call.now_ms,
+            )
+        return Reply({"count": count})
 
     async def acknowledge(self, call: Call[Nothing, Nothing]) -> Reply:
         """Acknowledge an alert. The first acknowledgement stays."""

@@ -55,6 +55,19 @@ class AlertsQuery(PageQuery):
     is_open: bool = False
 
 
+class OpenAlertsQuery(Wire):
+    """Open alerts to acknowledge: of a room, of a kind, of both, or all."""
+
+    room_id: Id | None = None
+    kind: Literal["size", "damage", "disk"] | None = None
+
+
+class CountView(TypedDict):
+    """Number of alerts that were open."""
+
+    count: int
+
+
 class ShardView(TypedDict):
     """Shard of a room at `checked_at`; sizes in bytes. `full_at` is the forecast of when it is full at the present
     growth, null if it is not in sight; `problem` describes its fault."""

@@ -11,6 +11,7 @@ from directory import alerts, shards, users
 from directory.alerts import Alert, Sink
 from directory.shards import Shard
 from ids import ChannelId, RoomId, UserId
+from monitor.directory_check import DirectoryCheck
 from monitor.integrity import IntegrityCheck
 from monitor.optimizer import Optimizer
 from monitor.sizes import SizeWalk
@@ -62,6 +63,10 @@ class Fleet:
     def integrity_check(self) -> IntegrityCheck:
         pool = self.stores.pool
         return IntegrityCheck(self.stores.directory, self.folder, pool._migrations, self.sinks, self.clock)
+
+    @property
+    def directory_check(self) -> DirectoryCheck:
+        return DirectoryCheck(self.stores.directory, LIMIT_BYTES, self.sinks, self.clock)
 
     @property
     def optimizer(self) -> Optimizer:

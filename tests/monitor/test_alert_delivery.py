@@ -208,7 +208,7 @@ async def test_receivers_that_cannot_be_reached_are_told_of(fleet: Fleet, tmp_pa
             "is full: it uses 10.0 GB of 10.0 GB, so it is read-only.",
         ),
         (Change(None, "size", "ok", "full", 10, 100), "The directory has space again: it uses 10 B of 100 B (10 %)."),
-        (Change(None, "damage", "critical", "ok", 0, 1, "rust"), "has a damaged shard: rust. All other rooms go on."),
+        (Change(None, "damage", "critical", "ok", 0, 1, "rust"), "The directory is damaged: rust. Restore it from"),
         (Change(None, "damage", "ok", "critical", 0, 1), "The directory is sound again."),
         (Change(None, "disk", "warn", "ok", 9_000, 10_000), "is filling up: 9.0 kB are free, less than 10.0 kB."),
         (Change(None, "disk", "full", "warn", 0, 10_000), "is full: 0 B are free. Messages are refused, reading"),

@@ -219,8 +219,9 @@ async def test_a_walk_that_fails_holds_back_no_alert(fleet: Fleet, monkeypatch: 
     maintenance = maintenance_of(fleet)
     lock = Lock(fleet.folder.parent / "monitor.lock", fleet.folder)
     rounds = Rounds(
-        fleet.stores.directory, fleet.settings.directory, fleet.walk, delivery, maintenance, lock, fleet.clock
-    )
+        fleet.stores.directory, fleet.settings.directory, fleet.walk, delivery, maintenance, fleet.directory_check,
+        lock, fleet.clock,
+    )  # fmt: skip
     await raise_alerts(fleet, 1)
     monkeypatch.setattr(inspections, "survey", poisoned(inspections.survey, lambda *_arguments: True))
     monkeypatch.setattr(type(fleet.walk), "run", poisoned(type(fleet.walk).run, lambda *_arguments: True))

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from database import inspections
 from database.errors import StorageFullError
+from directory import alerts
+from directory.database import Reader
 from monitor.alert_delivery import AlertDelivery, LogChannel
+from monitor.directory_check import EVERY_MS
 from monitor.lock import Lock
 from monitor.maintenance import Maintenance
 from monitor.rounds import MINUTE_MS, Rounds, judge_directory
@@ -27,7 +31,9 @@ def rounds_of(fleet: Fleet) -> Rounds:
     lock = Lock(fleet.folder.parent / "monitor.lock", fleet.folder)
     other = Lock(lock.path.with_name("maintenance.lock"), fleet.folder)
     maintenance = Maintenance(directory, fleet.integrity_check, fleet.optimizer, other, fleet.clock)
-    return Rounds(directory, fleet.settings.directory, fleet.walk, delivery, maintenance, lock, fleet.clock)
+    return Rounds(
+        directory, fleet.settings.directory, fleet.walk, delivery, maintenance, fleet.directory_check, lock, fleet.clock
+    )
 
 
 async def test_a_round_measures_tells_and_counts(fleet: Fleet) -> None:
@@ -120,3 +126,25 @@ async def test_the_directory_is_judged_too(fleet: Fleet) -> None:
     assert [await judge_directory(directory, small, ("log",), NOW_MS) for _ in range(2)] == [1, 0]
     assert await judge_directory(directory, binding, ("log",), NOW_MS) == 1
     assert [(alert.room_id, alert.level) for alert in await fleet.alerts()] == [(None, "full"), (None, "ok")]
+
+
+async def test_the_directory_is_checked_once_a_day(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages and references are looked at after a round; damage is one alert, and another one when it is gone."""
+    check = fleet.directory_check
+    assert (await check.run(), await check.run()) == ((), None)
+    with monkeypatch.context() as patched:
+        patched.setattr(inspections, "problems", damaged)
+        for _ in range(2):
+            fleet.clock.now_ms += EVERY_MS
+            assert await check.run() == ("a page is gone",)
+    (alert,) = await fleet.alerts()
+    assert (alert.room_id, alert.kind, alert.level) == (None, "damage", "critical")
+    fleet.clock.now_ms += EVERY_MS
+    assert await check.run() == ()
+    assert [alert.level for alert in await fleet.alerts()] == ["critical", "ok"]
+    async with fleet.stores.directory.database.read() as reader:
+        assert await alerts.count_open(reader) == 0
+
+
+async def damaged(_reader: Reader) -> list[str]:
+    return ["a page is gone"]

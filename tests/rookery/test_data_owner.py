@@ -41,6 +41,7 @@ ARGUMENTS = {
     "room show": ("one",),
     "room hibernate": ("one",),
     "room wake": ("one",),
+    "room repair": ("one",),
     "audit list": (),
     "audit verify": (),
     "monitor run": (),

@@ -38,6 +38,10 @@ async def test_a_damaged_room_is_an_exit_code(tmp_path: Path) -> None:
         assert (seen["id"], seen["acknowledged_at"] is None) == (alert["id"], False)
     assert invoke("--data", tmp_path, "monitor", "status", "--json").json["alerts"] == []
     assert "rookery monitor acknowledge" not in invoke("--data", tmp_path, "monitor", "status").out
+    for words, count in ((("--kind", "size"), 0), (("--room", "other"), 0), (("--all",), 0)):
+        assert invoke("--data", tmp_path, "monitor", "acknowledge", *words, "--json").json == {"count": count}
+    assert invoke("--data", tmp_path, "monitor", "acknowledge").code == 2
+    assert invoke("--data", tmp_path, "monitor", "acknowledge", 5, "--all").code == 2
     unknown = invoke("--data", tmp_path, "monitor", "acknowledge", 5)
     assert (unknown.code, unknown.err) == (1, "Error: There is no alert 5.\n")
 

@@ -28,6 +28,12 @@ PARTS = ("erase", "export", "back_up", "check", "gauges")
 ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 
 OF_NO_STORE = {
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_virtual_memory_bytes",
+    "rookery_build_info",
     "rookery_connections",
     "rookery_gateway_connections",
     "rookery_gateway_queued_bytes",

@@ -16,6 +16,7 @@ ROWS: Rows = {
     ("PUT", SHARD + "/archive/hold"): Row(NOT_THEIRS, {"reason": "Case 12"}),
     ("DELETE", SHARD + "/archive/hold"): Row(NOT_THEIRS),
     ("GET", "/v1/operate/alerts"): Row(NOT_THEIRS),
+    ("PUT", "/v1/operate/alerts/acknowledged"): Row(NOT_THEIRS),
     ("PUT", "/v1/operate/alerts/{alert_id}/acknowledged"): Row(NOT_THEIRS),
     ("POST", "/v1/operate/jobs"): Row(NOT_THEIRS, {"kind": "optimize", "room_id": "{room_id}"}),
     ("GET", "/v1/operate/jobs"): Row(NOT_THEIRS),
