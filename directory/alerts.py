@@ -79,9 +79,10 @@ async def raise_all(writer: Writer, changes: Sequence[Change], sinks: Sequence[S
     if not changes:
         return
     ended = [(now_ms, each.room_id, each.kind) for each in changes if each.level == "ok"]
-    await writer.execute_many(
-        "UPDATE alerts SET acknowledged_at = ? WHERE room_id IS ? AND kind = ? AND acknowledged_at IS NULL", ended
-    )
+    if ended:
+        await writer.execute_many(
+            "UPDATE alerts SET acknowledged_at = ? WHERE room_id IS ? AND kind = ? AND acknowledged_at IS NULL", ended
+        )
     numbers = await writer.next_ids(now_ms, len(changes))
     await writer.execute_many(
         "INSERT INTO alerts (id, room_id, kind, level, previous, size_bytes, limit_bytes, reason, raised_at, "

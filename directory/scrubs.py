@@ -5,14 +5,17 @@ from typing import Final
 import ids
 from directory.database import Reader, Writer
 
-_LIVING: Final = "ordinal = 0 AND room_id IN (SELECT id FROM rooms WHERE state IN ('active', 'readonly', 'hibernated'))"
+_LIVING: Final = (
+    "ordinal = 0 AND EXISTS "
+    "(SELECT 1 FROM rooms r WHERE r.id = shards.room_id AND r.state IN ('active', 'readonly', 'hibernated'))"
+)
 
 
 async def due(reader: Reader, *, before_ms: int, limit: int) -> list[ids.RoomId]:
     """Return the rooms whose objects were compared before a time, the longest ago first, those never compared before
     all."""
     rows = await reader.fetch_all(
-        f"SELECT room_id FROM shards WHERE (scrubbed_at IS NULL OR scrubbed_at < ?) AND {_LIVING} "  # noqa: S608
+        f"SELECT room_id FROM shards WHERE scrubbed_at < ? AND {_LIVING} "  # noqa: S608
         "ORDER BY scrubbed_at LIMIT ?",
         (before_ms, limit),
     )
@@ -37,6 +40,6 @@ async def note_visited(writer: Writer, room_id: ids.RoomId, *, now_ms: int) -> N
 async def state(reader: Reader) -> tuple[int, int]:
     """Return when the longest uncompared room was compared (0: never), and how many rooms have lost something."""
     row = await reader.fetch_one(
-        f"SELECT min(coalesce(scrubbed_at, 0)), count(lost) FROM shards WHERE {_LIVING}"  # noqa: S608
+        f"SELECT min(scrubbed_at), count(lost) FROM shards WHERE {_LIVING}"  # noqa: S608
     )
     return (0, 0) if row is None else (row[0] or 0, row[1])

@@ -99,12 +99,13 @@ class KilledServer:
 
 
 def examine(server: KilledServer) -> None:
-    """Hold that the doctor finds everything well beside the running server, and that no other file lies among rooms."""
+    """Hold that the doctor finds everything well beside the running server, and that among rooms lies nothing else, but
+    for what is set aside for a week."""
     command = [sys.executable, "-m", "rookery", "--config", str(server.settings), "doctor", "--all", "--json"]
     told = json.loads(subprocess.run(command, capture_output=True, check=False).stdout)
     assert told["ok"], told
     files = [file.name for file in (server.folder / "data" / "shards").iterdir()]
-    assert [name for name in files if not re.fullmatch(r"[0-9]+\.db(-wal|-shm)?", name)] == []
+    assert [name for name in files if not re.fullmatch(r"[0-9]+\.(db(-wal|-shm)?|left)", name)] == []
 
 
 @dataclass

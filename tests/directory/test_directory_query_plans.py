@@ -27,6 +27,7 @@ from directory import (
     room_pages,
     rooms,
     runs,
+    scrubs,
     sessions,
     shards,
     sizes,
@@ -105,6 +106,10 @@ async def faults(recorder: Recorder) -> list[str]:
 
 def change(world: Any) -> Change:
     return Change(world.lean.id, "size", "warn", "ok", 8, 10)
+
+
+def ended(world: Any) -> Change:
+    return Change(world.lean.id, "size", "ok", "warn", 8, 10)
 
 
 async def thinned(writer: Writer, world: Any) -> int:
@@ -269,6 +274,11 @@ CALLS: dict[str, Call] = {
     "runs.abandon": lambda w, x: runs.abandon(w, now_ms=1),
     "shards.note_release": lambda w, x: shards.note_release(w, x.lean.id, by=None, is_forced=True, now_ms=1),
     "alerts.raise_all": lambda w, x: alerts.raise_all(w, [change(x)], ["log"], now_ms=1),
+    "alerts.raise_all of what ended": lambda w, x: alerts.raise_all(w, [ended(x)], ["log"], now_ms=1),
+    "alerts.acknowledge_all": lambda w, x: alerts.acknowledge_all(w, None, room_id=x.lean.id, kind=None, now_ms=1),
+    "scrubs.due": lambda w, _: scrubs.due(w, before_ms=1, limit=5),
+    "scrubs.note": lambda w, x: scrubs.note(w, x.lean.id, "x", now_ms=1),
+    "shards.note_damage": lambda w, x: shards.note_damage(w, x.lean.id, "x"),
     "alerts.latest": lambda w, x: alerts.latest(w, x.lean.id, "size"),
     "alerts.list_page": lambda w, x: alerts.list_page(w, is_open=False, limit=5),
     "alerts.list_page of open ones": lambda w, x: alerts.list_page(w, is_open=True, limit=5),
