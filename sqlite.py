@@ -8,14 +8,18 @@ live database file, its -wal or its -shm: closing one drops every lock that this
 import codecs
 import contextlib
 import errno
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import apsw
+
+log = logging.getLogger(__name__)
 
 VERSION_MIN: Final = (3, 51, 3)
 """Before 3.51.3 a WAL reset could corrupt the file (present since 3.7.0)."""
@@ -240,6 +244,33 @@ def connect_unchanging(path: Path) -> apsw.Connection:
     return connection
 
 
+SLOW_LINES_MAX: Final = 10
+"""Slow statements that are logged in a minute; the others are only counted."""
+
+
+class SlowStatements:
+    """The statements that took longer than a threshold, 0 for none: a log line with the text, never with a value."""
+
+    def __init__(self) -> None:
+        self.threshold_seconds = 0.0
+        self.counts = {"directory": 0, "shards": 0}
+        self._minute = 0
+        self._lines = 0
+
+    def note(self, store: str, sql: str, seconds: float, **facts: object) -> None:
+        """Count a slow statement, and log it; from any thread."""
+        self.counts[store] = self.counts.get(store, 0) + 1
+        minute = int(time.monotonic() // 60)
+        self._lines = self._lines + 1 if minute == self._minute else 1
+        self._minute = minute
+        if self._lines <= SLOW_LINES_MAX:
+            told = {"store": store, "seconds": round(seconds, 3), "sql": " ".join(sql.split())[:1000], **facts}
+            log.warning("a statement was slow", extra=told)
+
+
+slow_statements: Final = SlowStatements()
+"""Those of this process: connections are opened in many places, and one threshold holds for all."""
+
 DAMAGE: Final = "\ufffd\ufdd0"
 """Stands for each run of bytes of a text that is no UTF-8. The second character is one that Unicode reserves (a
 noncharacter), so that no text that somebody wrote looks like this."""
@@ -289,47 +320,6 @@ def _width_of_reading(connection: apsw.Connection, sql: str, parameters: Sequenc
     if found != [0]:
         return found[0]
     raise UnicodeDecodeError("utf-8", b"", 0, 0, "a text in the file is no UTF-8")
-
-
-class TolerantConnection:
-    """A connection for a driver that calls `execute` and `fetchall`; texts that are no UTF-8 come with DAMAGE in them.
-
-    `on_damage` is called at each such statement, on its thread.
-    """
-
-    __slots__ = ("connection", "on_damage")
-
-    def __init__(self, connection: apsw.Connection, on_damage: Callable[[], None]) -> None:
-        self.connection = connection
-        self.on_damage = on_damage
-
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> "_TolerantCursor":
-        """Begin a statement."""
-        return _TolerantCursor(self, self.connection.execute(sql, parameters), sql, parameters)
-
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> apsw.Cursor:
-        """Execute a statement for each row of parameters."""
-        return self.connection.executemany(sql, rows)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
-
-
-class _TolerantCursor:
-    __slots__ = ("_asked", "_cursor", "_over")
-
-    def __init__(self, over: TolerantConnection, cursor: apsw.Cursor, sql: str, parameters: Sequence[Any]) -> None:
-        self._over = over
-        self._cursor = cursor
-        self._asked = (sql, parameters)
-
-    def fetchall(self) -> list[tuple[Any, ...]]:
-        try:
-            return self._cursor.fetchall()
-        except UnicodeDecodeError:
-            self._over.on_damage()
-            return fetch_damaged(self._over.connection, *self._asked)
 
 
 def sync_folder(folder: Path) -> None:

@@ -85,6 +85,7 @@ class Server(Table):
     log_format: Literal["auto", "human", "json"] = "auto"
     registration: Literal["open", "closed"] = "open"
     session_days: Annotated[int, PlainValidator(whole(1, 365))] = 7
+    slow_statement_ms: Annotated[int, PlainValidator(whole(0, 600_000))] = 500
 
 
 class Database(Table):

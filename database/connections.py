@@ -15,8 +15,8 @@ from typing import Any, Final, Self, TypeVar, cast
 import aiosqlite
 import apsw
 
-import sqlite
 from database import errors
+from database.tolerant import TolerantConnection
 
 Row = tuple[Any, ...]
 Parameters = Sequence[Any]
@@ -56,7 +56,7 @@ class Connection:
         # A connector that fails leaves aiosqlite's thread to end after its event loop, with a traceback.
         with _translated(store):
             opened = await asyncio.to_thread(connect)
-        tolerant = sqlite.TolerantConnection(opened, lambda: log.error(DAMAGED, extra={"store": store}))
+        tolerant = TolerantConnection(opened, lambda: log.error(DAMAGED, extra={"store": store}))
         return cls(await aiosqlite.Connection(lambda: cast(Any, tolerant), ITER_CHUNK_SIZE), store)
 
     async def fetch_all(self, sql: str, parameters: Parameters = ()) -> list[Row]:

@@ -118,6 +118,7 @@ def prepare(settings: Settings) -> None:
     """Make the data folder, readable by its owner alone; raises OSError with the path when it cannot, and CommandError
     when there was a directory in it, or it is another user's."""
     sqlite.refuse_old_sqlite()
+    sqlite.slow_statements.threshold_seconds = settings.server.slow_statement_ms / 1000
     refuse_other_user(settings)
     refuse_lost_directory(settings)
     data = settings.server.data_dir

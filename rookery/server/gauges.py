@@ -71,5 +71,7 @@ def declare(
     gauge("rookery_scrub_objects", "Objects that were looked for since the start.", lambda: scrub.objects)
     gauge("rookery_scrub_bytes", "Bytes of objects that were compared since the start.", lambda: scrub.bytes)
     metrics.watch_by("rookery_shards", "Shards at each level of their size.", "level", by_level)
+    slow = "Statements that took longer than the settings' slow_statement_ms."
+    metrics.watch_by("rookery_slow_statements", slow, "store", lambda: sqlite.slow_statements.counts, is_counter=True)
     metrics.watch_by("rookery_connections_ended", ended, "reason", lambda: peers.ended, is_counter=True)
     metrics.join(gateway.metrics)

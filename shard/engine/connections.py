@@ -25,17 +25,20 @@ PAGES_MAX: Final = 0xFFFFFFFE
 class Reader:
     """A reading view of one snapshot of a shard."""
 
-    __slots__ = ("_connection", "_execute", "on_damage", "room_id")
+    __slots__ = ("_connection", "_execute", "on_damage", "room_id", "sql")
 
     def __init__(self, connection: apsw.Connection, room_id: ids.RoomId) -> None:
         self._connection = connection
         self._execute = connection.execute
         self.room_id = room_id
+        self.sql = ""
+        """The text of the last statement, for who finds it slow."""
         self.on_damage: Callable[[], None] = lambda: None
         """Called when a text was read that is no UTF-8 any more."""
 
     def one(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
         """Return the first row, or None."""
+        self.sql = sql
         try:
             return self._execute(sql, parameters).fetchone()
         except UnicodeDecodeError:
@@ -43,6 +46,7 @@ class Reader:
 
     def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return every row; the statement bounds how many."""
+        self.sql = sql
         try:
             return self._execute(sql, parameters).fetchall()
         except UnicodeDecodeError:
@@ -87,6 +91,7 @@ class Writer(Reader):
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Execute one statement."""
+        self.sql = sql
         self._execute(sql, parameters)
 
     def is_full(self) -> bool:

@@ -20,7 +20,7 @@ from shard.engine.files import has_moved, translate
 from shard.engine.open_shard import OpenShard
 from shard.errors import BrokenShardError, DeadlineError, OutcomeUnknownError, ShardBusyError, UnavailableError
 from shard.rows import Event
-from sqlite import BUSY_TIMEOUT_MS
+from sqlite import BUSY_TIMEOUT_MS, slow_statements
 
 PROGRESS_STEPS: Final = 4_000
 """Virtual machine steps between two checks of the clock: about 0.2 ms."""
@@ -88,6 +88,9 @@ class Queue(ABC):
         self._connection: apsw.Connection | None = None
         self._generation = 0
         self._deadline = 0.0
+        self._watched: Reader | None = None
+        self._seen_sql: str | None = None
+        self._seen_at = self._seen_until = 0.0
         shard.wakers.append(self.wake)
 
     @property
@@ -133,6 +136,8 @@ class Queue(ABC):
             except Exception as error:  # every task has a caller that waits for its result
                 explained = self._explain(error)
                 events, outcomes = [], [Outcome(task, None, explained) for task in batch]
+            if self._seen_sql is not None:
+                self._tell_slow()
             self._deliver(self.shard, events, outcomes)
         with self._lock:
             self._is_scheduled = bool(self._waiting) or self._generation != self.shard.generation
@@ -148,7 +153,25 @@ class Queue(ABC):
         connection.set_progress_handler(self._is_too_late, PROGRESS_STEPS)
 
     def _is_too_late(self) -> bool:
-        return time.monotonic() > self._deadline
+        """Called by SQLite every PROGRESS_STEPS: short statements never come here."""
+        now = time.monotonic()
+        if self._watched is not None and slow_statements.threshold_seconds:
+            self._watch(self._watched, now)
+        return now > self._deadline
+
+    def _watch(self, watched: Reader, now: float) -> None:
+        """Note the statement that runs, and since when it was seen."""
+        if watched.sql is not self._seen_sql:
+            self._tell_slow()
+            self._seen_sql, self._seen_at = watched.sql, now
+        self._seen_until = now
+
+    def _tell_slow(self) -> None:
+        """Report the statement that was seen last, if it was slow."""
+        seconds = self._seen_until - self._seen_at
+        sql, self._seen_sql = self._seen_sql, None
+        if sql is not None and 0 < slow_statements.threshold_seconds < seconds:
+            slow_statements.note("shards", sql, seconds, room_id=self.shard.room_id)
 
     def _disconnect(self) -> None:
         self._generation = self.shard.generation
@@ -181,6 +204,7 @@ class ReadQueue(Queue):
         if self._connection is None:
             connection, self._reader = self.shard.connect_reader()
             self._reader.on_damage = self._note_damaged_text
+            self._watched = self._reader
             self._connected(connection)
         assert self._connection is not None
         self._deadline = float("inf")
@@ -236,6 +260,7 @@ class WriteQueue(Queue):
         if self._connection is None:
             connection, self._writer = self.shard.connect_writer()
             self._writer.on_damage = self._note_damaged_text
+            self._watched = self._writer
             self._connected(connection)
         failed: list[Outcome] = []
         do = self._do_plainly
