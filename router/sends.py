@@ -17,23 +17,27 @@ REFUSALS: Final = (ShardFullError, BlockingError, MessagesRefusedError)
 """Errors of `RoomAccess.talkable` that only concern what is new."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Sends:
     """Sending, and its dependencies."""
 
     rooms: RoomAccess
     history: History
 
-    def send(
+    async def send(self, room_id: RoomId, user_id: UserId, channel_id: ChannelId, draft: Draft, *, now_ms: int) -> Sent:
+        """Send a message. Raises the errors of `RoomAccess.talkable` and of `History.send_message`."""
+        if self.rooms.peek_talkable(room_id, user_id) is None:
+            return await self._reach_and_send(room_id, user_id, channel_id, draft, now_ms=now_ms)
+        return await self.history.send_message(room_id, user_id, channel_id, draft, now_ms=now_ms)
+
+    def begin(
         self, room_id: RoomId, user_id: UserId, channel_id: ChannelId, draft: Draft, *, now_ms: int
     ) -> Awaitable[Sent]:
-        """Send a message; where the room's state is cached and permits it, it is in its queue when this returns.
-
-        Raises the errors of `RoomAccess.talkable` and of `History.send_message`.
-        """
+        """Send a message as `send` does; where the room's state is cached and permits it, it is in its queue when this
+        returns."""
         if self.rooms.peek_talkable(room_id, user_id) is None:
             return self._reach_and_send(room_id, user_id, channel_id, draft, now_ms=now_ms)
-        return self.history.send_message(room_id, user_id, channel_id, draft, now_ms=now_ms)
+        return self.history.begin_message(room_id, user_id, channel_id, draft, now_ms=now_ms)
 
     async def _reach_and_send(
         self, room_id: RoomId, user_id: UserId, channel_id: ChannelId, draft: Draft, *, now_ms: int

@@ -62,7 +62,7 @@ class Ops:
         """Store a message; the reply follows when it is on disk."""
         messages.require_length(request.content, self.message_length_max, place="d")
         # A costly text is parsed in the room's thread: a client's messages that follow each other stay in order.
-        return Sends(self.room_access, self.history).send(
+        return Sends(self.room_access, self.history).begin(
             RoomId(request.room_id), connection.user_id, ChannelId(request.channel_id),
             request.draft(), now_ms=now_ms,
         )  # fmt: skip

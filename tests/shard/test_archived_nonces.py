@@ -133,7 +133,7 @@ async def test_older_segments_than_those_that_are_read_are_refused(side: Side, m
 async def test_a_send_with_a_nonce_holds_up_no_request_behind_it(side: Side) -> None:
     """It is a future, not a task: the gateway begins the next request of a client at once, in the same order."""
     sends = [
-        side.history.send_message(
+        side.history.begin_message(
             side.room.id, ANNA, side.room.general, Draft(f"new {at}", f"new {at}"), now_ms=side.stage.now_ms
         )
         for at in range(20)
