@@ -57,6 +57,9 @@ SUFFIXES: Final = frozenset(
 )
 """Suffixes of a room's files after its id, unfinished files included."""
 
+LITESTREAM: Final = "-litestream"
+"""The end of the names of folders that Litestream keeps beside each file (docs/litestream.md)."""
+
 log = logging.getLogger(__name__)
 
 REPORT: Final = "The log has the traceback: report it; all other rooms go on meanwhile."
@@ -101,6 +104,8 @@ async def take_inventory(reader: Reader, folder: Path) -> Inventory:
 
 def _strays(folder: Path) -> Iterator[str]:
     for path in folder.glob("*"):
+        if path.name.startswith(".") and path.name.endswith(LITESTREAM):
+            continue
         stem, _, rest = path.name.partition(".")
         is_ours = rest in SUFFIXES
         if not (is_ours and stem.isascii() and stem.isdecimal()):
