@@ -232,7 +232,9 @@ async def test_places_lead_on(server: Running, ada: clients.Client, ben: clients
         assert heard[-1] == Resumed(room.id, client.places[room.id], tuple(room.channels.values()))
         assert set(client.places) == {room.id, other.id}
     async with Client.connect(server.url, token=ben.token, places={room.id: 10**6, "1": 5}) as client:
-        heard = await hear(client, is_a(Removed))
+        everything = await hear(client, is_a(Removed))
+        # That the connection before has ended may be told in the room meanwhile.
+        heard = [happening for happening in everything if not isinstance(happening, Presence)]
         assert [type(happening) for happening in heard] == [Ready, Resync, Resumed, Removed]
         assert isinstance(heard[1], Resync)
         assert heard[1].reason == "ahead"
