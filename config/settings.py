@@ -208,7 +208,7 @@ class History(Table):
     delete_after_days: Annotated[int, PlainValidator(whole(0, 36_500))] = 0
     archive_at_percent: Annotated[int, PlainValidator(whole(0, 100))] = 90
     archive_cache_bytes_max: Annotated[int, PlainValidator(whole(268_435_456, SIZE_BYTES_MAX))] = 1_000_000_000
-    scrub_bytes_per_minute: Annotated[int, PlainValidator(whole(0, SIZE_BYTES_MAX))] = 67_108_864
+    scrub_bytes_per_minute: Annotated[int, PlainValidator(whole(0, SIZE_BYTES_MAX))] = 16_777_216
 
 
 class Hibernation(Table):

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 ROOMS_AT_ONCE: Final = 20
 """Rooms of one run: with a run a minute, 28,800 a day."""
-REST_MS: Final = 3_600_000
-"""Time after which the objects of a room are compared again, at the earliest."""
+REST_MS: Final = 86_400_000
+"""Time after which the objects of a room are compared again, at the earliest: a bucket may charge for what is read."""
 LIMIT: Final = 1
 """The limit in alerts of lost objects, which have no size limit."""
 SCRUB: Final = "scrub"
