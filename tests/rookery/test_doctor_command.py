@@ -132,9 +132,10 @@ def test_a_copy_with_a_fault_has_the_findings_of_the_original(
 
 
 def test_files_that_no_room_knows_are_named(tmp_path: Path, made: list[Room]) -> None:
-    """An orphan shard and a file that is no shard are told apart from the rooms."""
+    """An orphan shard and a file that is no shard are told apart from the rooms; Litestream's folders are neither."""
     shutil.copyfile(shard_of(tmp_path, made[0]), tmp_path / "shards" / "99.db")
     (tmp_path / "shards" / "notes.txt").write_text("mine")
+    (tmp_path / "shards" / f".{made[0].id}.db-litestream").mkdir()
     for path in (tmp_path / "shards").iterdir():
         path.chmod(0o600)
     code, findings = examine(tmp_path)
